@@ -1,0 +1,1 @@
+"""chrun: any container image, on any Linux machine, with nothing running."""
