@@ -15,7 +15,7 @@ ChrunError                      .hint: what the user can do, or ""
 │   ├── NoSuchImageError
 │   └── ImageInUseError
 ├── RootfsError                 no root file system can be made here
-├── UnsupportedError            this kernel, user or machine cannot; the hint says what would mend it
+├── UnsupportedError            this kernel, user or machine cannot; the hint says what mends it
 ├── SandboxError                .step .errno: a step of the plan that the kernel refused
 │   ├── CommandNotFoundError    exit code 127
 │   └── CommandNotExecutableError   exit code 126

@@ -10,12 +10,16 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import ClassVar, NoReturn, Self, dataclass_transform
+    from typing import NoReturn, Self, cast, dataclass_transform
 else:
 
-    def dataclass_transform(**_kwargs: object):  # noqa: ANN201 - the runtime twin does nothing
+    def dataclass_transform(**_kwargs: object):
         """Stand in for typing's marker, which only type checkers read."""
         return lambda cls: cls
+
+    def cast(_kind: object, content: object):
+        """Stand in for typing's cast, which only type checkers read."""
+        return content
 
 
 @dataclass_transform(frozen_default=True)
@@ -26,8 +30,8 @@ class ValueType(type):
     defaults: Mapping[str, object]
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, object]) -> ValueType:
-        annotations = namespace.get("__annotations__", {})
-        assert isinstance(annotations, dict)
+        """Make the class: its own annotated fields become slots behind those of its bases."""
+        annotations = cast("dict[str, object]", namespace.get("__annotations__", {}))
         own = tuple(key for key, kind in annotations.items() if "ClassVar" not in str(kind))
         defaults = {key: namespace.pop(key) for key in own if key in namespace}
         namespace["__slots__"] = own

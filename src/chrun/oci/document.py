@@ -9,7 +9,7 @@ from chrun.errors import ContentError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import TypeVar
+    from typing import TypeGuard, TypeVar
 
     Kind = TypeVar("Kind")
 
@@ -28,7 +28,7 @@ class Document:
             fields: object = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ContentError(f"cannot read {what}: not JSON: {error}") from error
-        if not isinstance(fields, dict):
+        if not _is_object(fields):
             raise ContentError(f"cannot read {what}: not a JSON object")
         return cls(what, fields)
 
@@ -82,13 +82,21 @@ class Document:
         """Give a list of objects, empty when it is not there."""
         listed: list[object] = self._field(name, list, [])
         for position, entry in enumerate(listed):
-            fields = self._checked(name, entry, dict)
-            yield Document(f"{self.what}: {name}[{position}]", fields)
+            if not _is_object(entry):
+                raise self._misfit(name, entry, dict)
+            yield Document(f"{self.what}: {name}[{position}]", entry)
 
     def _checked(self, name: str, content: object, kind: type[Kind]) -> Kind:
         if not isinstance(content, kind):
-            raise ContentError(
-                f"cannot read {self.what}: {name} holds a {type(content).__name__}, "
-                f"expected a {kind.__name__}"
-            )
+            raise self._misfit(name, content, kind)
         return content
+
+    def _misfit(self, name: str, content: object, kind: type) -> ContentError:
+        return ContentError(
+            f"cannot read {self.what}: {name} holds a {type(content).__name__}, "
+            f"expected a {kind.__name__}"
+        )
+
+
+def _is_object(content: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(content, dict)  # JSON's keys are strings

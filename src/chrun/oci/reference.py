@@ -56,7 +56,9 @@ class Reference(Value):
         try:
             digest = Digest.parse(match[3]) if match[3] else None
         except ContentError as error:
-            raise InvalidReferenceError(f"cannot parse reference {text[:300]!r}: {error}") from error
+            raise InvalidReferenceError(
+                f"cannot parse reference {text[:300]!r}: {error}"
+            ) from error
         tag = match[2] or ("" if digest else "latest")
         return cls(registry, repository, tag, digest)
 
