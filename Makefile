@@ -1,0 +1,95 @@
+# `make demo` and `make test` are all that a newcomer needs; each does its own set-up, once.
+# The other targets: check (seconds, no root), bench, install (into .venv), clean.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench install lint types unit native fuzz suite clean
+
+VENV := .venv
+PYTHON ?= $(shell tools/find-python)
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+PYTEST := $(VENV)/bin/python -m pytest
+FUZZ_SECONDS ?= 60
+PRINT_DEPENDENCIES := import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+SOURCES := $(shell find src native -name '*.pyc' -prune -o -type f -print 2>/dev/null) \
+	$(wildcard meson.build meson.options) pyproject.toml
+
+help:
+	@echo "make demo     the story of the README, played for real"
+	@echo "make test     all tests, as root also as an ordinary user"
+	@echo "make check    lint, types, contracts and unit tests, in seconds"
+	@echo "make bench    chrun beside docker, podman, runc, crun and bwrap"
+
+demo: $(VENV)/installed
+	@tools/need setpriv=util-linux musl-gcc=musl-tools
+	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
+	@$(VENV)/bin/python -m demo
+
+test: check native fuzz suite
+
+check: lint types unit
+
+bench: $(VENV)/installed
+	$(VENV)/bin/python -m benchmarks $(BENCH)
+
+install: $(VENV)/installed
+
+lint: $(VENV)/tools
+	ruff check .
+	ruff format --check .
+	codespell
+	PYTHONPATH=src lint-imports
+
+types: $(VENV)/tools
+	mypy
+	pyright
+
+unit: $(VENV)/tools
+	PYTHONPATH=src $(PYTEST) -q tests/unit
+
+# The C parts, with the sanitizers watching
+native: build/sanitized/build.ninja
+	meson compile -C build/sanitized
+	meson test -C build/sanitized --print-errorlogs
+
+fuzz: build/fuzz/build.ninja
+	meson compile -C build/fuzz
+	tools/fuzz-plan-reader build/fuzz $(FUZZ_SECONDS)
+
+# The whole suite; root plays it twice, the second time as somebody without any privilege
+suite: $(VENV)/installed $(VENV)/test-packages
+	$(PYTEST) $(PYTEST_OPTIONS)
+	@if [ "$$(id -u)" = 0 ]; then \
+		echo "once more, as an ordinary user"; \
+		tools/as-user python -m pytest $(PYTEST_OPTIONS); \
+	fi
+
+clean:
+	rm -rf build $(VENV)
+
+$(VENV)/bin/python:
+	@tools/find-python >/dev/null || tools/need /nonexistent=python3-venv /nonexistent=python3
+	"$(or $(PYTHON),$$(tools/find-python))" -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1"
+
+$(VENV)/tools: pyproject.toml $(VENV)/bin/python
+	@tools/need git
+	$(PIP) install --group dev --group build
+	$(VENV)/bin/python -c '$(PRINT_DEPENDENCIES)' | $(PIP) install --requirement /dev/stdin
+	command -v node >/dev/null || $(PIP) install "pyright[nodejs]"
+	touch $@
+
+$(VENV)/installed: $(SOURCES) $(VENV)/tools
+	@tools/need gcc musl-gcc=musl-tools /usr/include/linux/seccomp.h=linux-libc-dev
+	$(PIP) install --no-deps --no-build-isolation --force-reinstall .
+	touch $@
+
+$(VENV)/test-packages: $(VENV)/tools
+	@tools/need setpriv=util-linux skopeo umoci getfattr=attr zstd
+	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
+	touch $@

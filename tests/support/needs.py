@@ -1,0 +1,112 @@
+"""What a test needs of the machine, and what happens where it is not to be had.
+
+    @needs("root", "overlay")
+    def test_...
+
+Who runs the tests is not a lack: tests for root are left out of an ordinary user's run and the
+other way round, and `make test` does both. Anything else that is missing skips the test; where
+`CI` is set a skip is a failure, unless its reason is accepted below.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chrun.values import Value
+from tests.support.images import TEST_IMAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_OVERLAY = (
+    "mount -t tmpfs none /mnt && cd /mnt && mkdir lower upper work root"
+    " && mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr none root"
+)
+
+# Needs that the machine of CI may lack, and why a test is worth having all the same
+ACCEPTED_IN_CI = {
+    "images": "the official images lie beside the checkout, not in it",
+    "docker": "needs a daemon that CI's machine does not run",
+    "podman": "pulls in a whole container stack, which only the benchmarks compare with",
+}
+
+
+class Need(Value):
+    """Something that a test cannot do without: how to ask for it, and what to say without it."""
+
+    is_there: Callable[[], bool]
+    reason: str
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Mark a test, or a module's `pytestmark`, with what it needs; names are those of `NEEDS`."""
+    unknown = set(names) - set(NEEDS) - set(IDENTITIES)
+    if unknown:
+        message = f"no such need: {', '.join(sorted(unknown))}"
+        raise ValueError(message)
+    return pytest.mark.needs(*names)
+
+
+def is_for_somebody_else(names: set[str]) -> bool:
+    """Say whether a test is for another user than the one who runs this."""
+    return any(name in names and not is_me() for name, is_me in IDENTITIES.items())
+
+
+def first_lack(names: set[str]) -> str:
+    """Give the first need that this machine does not meet, or ""."""
+    return next((name for name in sorted(names & NEEDS.keys()) if not _is_there(name)), "")
+
+
+def skip_reason(name: str) -> str:
+    """Give the words that a test without `name` is skipped with."""
+    return f"{name}: {NEEDS[name].reason}"
+
+
+def is_accepted(reason: str) -> bool:
+    """Say whether a test may be skipped for that reason in CI."""
+    return any(reason == skip_reason(name) for name in ACCEPTED_IN_CI)
+
+
+@cache
+def _is_there(name: str) -> bool:
+    return NEEDS[name].is_there()
+
+
+def _program(name: str) -> Need:
+    return Need(lambda: shutil.which(name) is not None, f"{name} is not installed")
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _as_root_inside(script: str) -> bool:
+    return _succeeds("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _is_ordinary_user() -> bool:
+    return os.geteuid() != 0
+
+
+IDENTITIES: dict[str, Callable[[], bool]] = {"root": _is_root, "ordinary user": _is_ordinary_user}
+
+NEEDS: dict[str, Need] = {
+    "userns": Need(lambda: _as_root_inside("true"), "no user namespace can be made here"),
+    "overlay": Need(lambda: _as_root_inside(_OVERLAY), "no overlay in a user namespace here"),
+    "images": Need(TEST_IMAGES.is_dir, "there are no official images here"),
+    "docker": Need(lambda: _succeeds("docker", "info"), "no docker daemon answers"),
+    **{
+        name: _program(name)
+        for name in ("docker-registry", "skopeo", "umoci", "podman", "getfattr", "zstd", "gcc")
+    },
+}
