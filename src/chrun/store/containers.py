@@ -1,0 +1,233 @@
+"""Containers: a directory each, locked by who runs it.
+
+The lock is flock(2) on the directory itself. It goes with the last process that has it, so a
+directory without lock and without the mark of a kept one belongs to nobody and is cleared away.
+Small facts are symlinks: made by one system call, and read by one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from chrun.errors import ContainerExistsError, UsageError
+from chrun.store.faults import store_error
+from chrun.store.locks import hold, try_hold
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from chrun.store.layout import Layout
+
+_ID_BYTES = 32  # what docker has; half of it in `ps`
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_NAME_LENGTH = 128
+_ROOT_MODE = 0o755  # upper/ becomes the container's /, which all its users pass through
+
+
+class Container(Value):
+    """A container that was just made; `lock_fd` is the lock, to be kept open while it lives."""
+
+    container_id: str
+    directory: str
+    lock_fd: int
+
+    @property
+    def rootfs_dir(self) -> str:
+        """Where the root file system of a container without overlay is copied to."""
+        return f"{self.directory}/rootfs"
+
+
+class Listed(Value):
+    """A container that is there: `running` while somebody holds its lock.
+
+    `image_id` is "" when it stands on a directory of the user's.
+    """
+
+    container_id: str
+    directory: str
+    image_id: str
+    name: str
+    running: bool
+    kept: bool
+
+
+def create_container(
+    layout: Layout, image_id: str, *, name: str = "", keep: bool = False
+) -> Container:
+    """Make a container's directory, with upper/ and work/ for an overlay, and lock it.
+
+    The caller holds the store, shared, from looking the image up until this returns; `image_id` is
+    "" for a directory of the user's. With `keep` it stays when nobody holds it.
+    ContainerExistsError when the name is taken, UsageError when it is none; StoreError when the
+    directory cannot be made.
+    """
+    try:
+        if not name:
+            return _create(layout, image_id, keep=keep)
+        _check_name(name)
+        with hold(layout.names_dir):
+            _free_name(layout, name)
+            container = _create(layout, image_id, keep=keep)
+            os.symlink(container.container_id, layout.name_path(name))
+            return container
+    except OSError as error:
+        raise store_error(f"make a container in {layout.containers_dir}", error) from error
+
+
+def remove_container(layout: Layout, container: Container) -> None:
+    """Remove a container that its maker holds; its name is free again."""
+    from chrun.store.removal import discard, empty_trash  # seldom needed when a container starts
+
+    discard(layout, container.directory)
+    os.close(container.lock_fd)
+    _forget_names(layout)
+    empty_trash(layout)
+
+
+def save_spec(container: Container, spec: Mapping[str, object]) -> None:
+    """Keep the runtime spec that a container was made from, as a bundle's config.json."""
+    import json  # slow to import, and only kept containers need it
+
+    path = f"{container.directory}/config.json"
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(spec, file, indent=1)
+    except OSError as error:
+        raise store_error(f"write {path}", error) from error
+
+
+def list_containers(layout: Layout) -> tuple[Listed, ...]:
+    """Give the containers that run or are kept, in no order."""
+    with hold(layout.names_dir, shared=True):
+        names = _names(layout)
+    found = (_look_at(layout, entry, names) for entry in os.listdir(layout.containers_dir))
+    return tuple(container for container in found if container)
+
+
+def clear_abandoned(layout: Layout) -> int:
+    """Take away what killed processes left: containers that nobody holds and nobody keeps.
+
+    Gives how many those were; `removal.empty_trash` removes what they hold.
+    """
+    cleared = 0
+    for container_id in os.listdir(layout.containers_dir):
+        cleared += _cleared(layout, container_id)
+    if cleared:
+        _forget_names(layout)
+    return cleared
+
+
+def _create(layout: Layout, image_id: str, *, keep: bool) -> Container:
+    container_id, lock_fd = _make_locked(layout)
+    directory = layout.container_dir(container_id)
+    if keep:
+        os.symlink("yes", f"{directory}/kept")
+    if image_id:
+        os.symlink(image_id, f"{directory}/image")
+    os.mkdir(f"{directory}/work", 0o700)
+    os.mkdir(f"{directory}/upper")
+    os.chmod(f"{directory}/upper", _ROOT_MODE)  # whatever the umask
+    return Container(container_id, directory, lock_fd)
+
+
+def _make_locked(layout: Layout) -> tuple[str, int]:
+    """Make a container's directory and lock it: again, if it was cleared away in between."""
+    while True:
+        container_id = os.urandom(_ID_BYTES).hex()
+        directory = layout.container_dir(container_id)
+        os.mkdir(directory, 0o700)
+        try:
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.path.exists(directory):
+            return container_id, fd
+        os.close(fd)
+
+
+def _check_name(name: str) -> None:
+    """Docker's rule; and what is a file name may have no slash in it."""
+    rest = _LETTERS | set("_.-")
+    if len(name) > _NAME_LENGTH or name[:1] not in _LETTERS or not rest.issuperset(name):
+        raise UsageError(
+            f"cannot name a container {name!r}: expected letters, digits, '_', '.' and '-', "
+            "with a letter or digit first"
+        )
+
+
+def _free_name(layout: Layout, name: str) -> None:
+    """Make sure that a name is free, taking it from a container that has ended."""
+    path = layout.name_path(name)
+    try:
+        container_id = os.readlink(path)
+    except FileNotFoundError:
+        return
+    holder = _look_at(layout, container_id, {container_id: name})
+    if holder:
+        raise ContainerExistsError(
+            f"cannot name a container {name}: container {container_id[:12]} is called so",
+            hint="choose another name, or end or remove that container",
+        )
+    os.unlink(path)
+
+
+def _names(layout: Layout) -> dict[str, str]:
+    """Give the names by container id."""
+    return {os.readlink(layout.name_path(name)): name for name in os.listdir(layout.names_dir)}
+
+
+def _forget_names(layout: Layout) -> None:
+    """Free the names of containers that are gone."""
+    with hold(layout.names_dir):
+        for container_id, name in _names(layout).items():
+            if not os.path.exists(layout.container_dir(container_id)):
+                os.unlink(layout.name_path(name))
+
+
+def _look_at(layout: Layout, container_id: str, names: dict[str, str]) -> Listed | None:
+    """Describe a container; None when it is gone, or nobody's."""
+    directory = layout.container_dir(container_id)
+    try:
+        unlocked = try_hold(directory, shared=True)
+        kept = os.path.islink(f"{directory}/kept")
+        if unlocked:
+            unlocked.release()
+            if not kept:
+                return None
+        image_id = _read_image_id(directory)
+    except FileNotFoundError:
+        return None
+    return Listed(
+        container_id, directory, image_id, names.get(container_id, ""), not unlocked, kept
+    )
+
+
+def _read_image_id(directory: str) -> str:
+    try:
+        return os.readlink(f"{directory}/image")
+    except FileNotFoundError:
+        return ""
+
+
+def _cleared(layout: Layout, container_id: str) -> bool:
+    """Discard a container if it is nobody's; its maker notices when it was too quick."""
+    directory = layout.container_dir(container_id)
+    try:
+        held = try_hold(directory)
+        if not held:
+            return False
+        with held:
+            if os.path.islink(f"{directory}/kept"):
+                return False
+            from chrun.store.removal import discard  # seldom needed when a container starts
+
+            discard(layout, directory)
+            return True
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise store_error(f"clear {directory} away", error) from error

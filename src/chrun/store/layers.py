@@ -1,0 +1,50 @@
+"""Unpacked layers: a directory each, named after its diff ID."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from chrun.store.blobs import sync_directory
+from chrun.store.removal import discard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.oci.digest import Digest
+    from chrun.store.layout import Layout
+
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+def has_layer(layout: Layout, diff_id: Digest) -> bool:
+    """Say whether a layer is there; its name came last, so then it is whole."""
+    return os.path.isdir(layout.layer_dir(diff_id))
+
+
+def adopt_layer(layout: Layout, diff_id: Digest, tree_dir: str) -> None:
+    """Give a synced tree the name of its diff ID; the same layer may be there by now."""
+    if has_layer(layout, diff_id):  # rename(2) would replace an empty one
+        discard(layout, tree_dir)
+        return
+    try:
+        os.rename(tree_dir, layout.layer_dir(diff_id))
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        discard(layout, tree_dir)
+    sync_directory(layout.layers_dir)
+
+
+def sync_file_system(directory: str) -> None:
+    """Have all that was written to a directory's file system on the disk before this returns.
+
+    syncfs(2), of which Python knows nothing but every system has a program: fsync(2) of each file
+    takes many times as long, and os.sync waits for every disk and network share of the machine.
+    """
+    try:
+        pid = os.posix_spawnp("sync", ["sync", "-f", directory], os.environ)
+        _pid, status = os.waitpid(pid, 0)
+    except FileNotFoundError:
+        status = -1
+    if status != 0:  # no such program, or an older one
+        os.sync()

@@ -1,0 +1,165 @@
+"""Every path of the data directory.
+
+chrun-store         -> its version; deletion happens only below a directory that has this
+images/             an OCI image layout: oci-layout, index.json, blobs/
+layers/DIFF-ID/     unpacked layers, shared by every image that has them
+containers/ID/      image -> what it stands on, upper/, work/; locked while it lives
+names/NAME          -> container ID
+archives/KEY        -> the layer that an archive on this machine was unpacked to
+partial/            what is being fetched and unpacked
+locks/DIGEST        who is fetching, or counting on, a blob or layer
+trash/              what has lost its name and is being removed
+cache/              answers that were worked out once; safe to lose
+base/               an empty directory to mount on
+"""
+
+from __future__ import annotations
+
+import os
+
+from chrun.errors import StoreError
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.oci.digest import Digest
+
+# Every directory of a store, parents first.
+_DIRECTORIES = (
+    "images",
+    "images/blobs",
+    "images/blobs/sha256",
+    "images/blobs/sha512",
+    "layers",
+    "containers",
+    "names",
+    "archives",
+    "partial",
+    "locks",
+    "trash",
+    "cache",
+    "cache/images",
+    "base",
+)
+
+
+class Layout(Value):
+    """The paths below one data directory, `root`, which is absolute."""
+
+    root: str
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Every directory that a store has, parents first."""
+        return tuple(f"{self.root}/{name}" for name in _DIRECTORIES)
+
+    @property
+    def marker_path(self) -> str:
+        """The symlink that says that this is a store, and of which version."""
+        return f"{self.root}/chrun-store"
+
+    @property
+    def images_dir(self) -> str:
+        """The OCI image layout."""
+        return f"{self.root}/images"
+
+    @property
+    def index_path(self) -> str:
+        """The image layout's index.json."""
+        return f"{self.root}/images/index.json"
+
+    @property
+    def blobs_dir(self) -> str:
+        """The directory of the image layout's blobs, one directory an algorithm."""
+        return f"{self.root}/images/blobs"
+
+    def blob_path(self, digest: Digest) -> str:
+        """Give the path of a blob."""
+        return f"{self.blobs_dir}/{digest.algorithm}/{digest.hex}"
+
+    @property
+    def layers_dir(self) -> str:
+        """The directory of unpacked layers."""
+        return f"{self.root}/layers"
+
+    def layer_dir(self, diff_id: Digest) -> str:
+        """Give the directory of an unpacked layer; its name has no colon, for overlay's options."""
+        return f"{self.layers_dir}/{file_name(diff_id)}"
+
+    @property
+    def containers_dir(self) -> str:
+        """The directory of containers."""
+        return f"{self.root}/containers"
+
+    def container_dir(self, container_id: str) -> str:
+        """Give a container's directory."""
+        return f"{self.containers_dir}/{container_id}"
+
+    @property
+    def names_dir(self) -> str:
+        """The directory of containers' names."""
+        return f"{self.root}/names"
+
+    def name_path(self, name: str) -> str:
+        """Give the symlink from a container's name to its id."""
+        return f"{self.names_dir}/{name}"
+
+    @property
+    def archives_dir(self) -> str:
+        """The directory of what is known of archives on this machine."""
+        return f"{self.root}/archives"
+
+    @property
+    def partial_dir(self) -> str:
+        """The directory of what is being fetched and unpacked."""
+        return f"{self.root}/partial"
+
+    def partial_path(self, digest: Digest) -> str:
+        """Give the file that a blob is fetched into."""
+        return f"{self.partial_dir}/{file_name(digest)}"
+
+    @property
+    def locks_dir(self) -> str:
+        """The directory of locks on blobs and layers."""
+        return f"{self.root}/locks"
+
+    def lock_path(self, digest: Digest) -> str:
+        """Give the file whose lock stands for a blob or a layer."""
+        return f"{self.locks_dir}/{file_name(digest)}"
+
+    @property
+    def trash_dir(self) -> str:
+        """The directory of what is to be removed."""
+        return f"{self.root}/trash"
+
+    @property
+    def cache_dir(self) -> str:
+        """The directory of what can be worked out again."""
+        return f"{self.root}/cache"
+
+    @property
+    def base_dir(self) -> str:
+        """An empty directory: where chrun-init mounts what it builds on."""
+        return f"{self.root}/base"
+
+
+def file_name(digest: Digest) -> str:
+    """Give the file name that stands for a digest."""
+    return f"{digest.algorithm}-{digest.hex}"
+
+
+def default_root() -> str:
+    """Give the caller's data directory: CHRUN_HOME, or the system's as root, or the user's own."""
+    if home := os.environ.get("CHRUN_HOME"):
+        return os.path.abspath(home)
+    if os.geteuid() == 0:
+        return "/var/lib/chrun"
+    data = os.environ.get("XDG_DATA_HOME", "")
+    if not data.startswith("/"):  # the base directory specification: a relative path is ignored
+        data = os.path.expanduser("~/.local/share")
+    if not data.startswith("/"):
+        raise StoreError(
+            "cannot choose a data directory: this user has no home directory",
+            hint="name one with --root or CHRUN_HOME",
+        )
+    return f"{data}/chrun"
