@@ -24,6 +24,13 @@ class Digest(Value):
             raise ContentError(f"cannot read digest {text[:160]!r}: not sha256 or sha512 in hex")
         return cls(algorithm, value)
 
+    @classmethod
+    def of(cls, content: bytes) -> Digest:
+        """Give the sha256 digest of bytes."""
+        from hashlib import sha256  # not needed to start a container
+
+        return cls("sha256", sha256(content).hexdigest())
+
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
 
@@ -35,9 +42,7 @@ class Digest(Value):
 
 def chain_id(diff_ids: tuple[Digest, ...]) -> Digest:
     """Give the ChainID of a stack of layers, base first (image-spec, config.md)."""
-    from hashlib import sha256  # not needed to start a container
-
     chain = diff_ids[0]
     for diff_id in diff_ids[1:]:
-        chain = Digest("sha256", sha256(f"{chain} {diff_id}".encode()).hexdigest())
+        chain = Digest.of(f"{chain} {diff_id}".encode())
     return chain

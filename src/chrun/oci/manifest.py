@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from chrun.errors import ContentError, UnsupportedMediaTypeError
+from chrun.errors import ContentError, ImageNotFoundError, UnsupportedMediaTypeError
 from chrun.oci import media_types
 from chrun.oci.digest import Digest
 from chrun.oci.document import Document
-from chrun.oci.platform import Platform
+from chrun.oci.platform import Platform, normalized, rank
 from chrun.values import Value
 
 MAX_DOCUMENT_BYTES = 4 << 20  # what registries accept as a manifest; a larger one is an attack
 MAX_LAYERS = 500  # overlayfs takes that many lower directories
+MAX_INDEX_DEPTH = 4  # of indexes in indexes; nobody nests deeper with good intent
+
+_ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
+_ANY_RANK = 1 << 16  # an entry that names no platform serves where no other does
 
 
 class Descriptor(Value):
@@ -102,6 +106,33 @@ def parse_document(what: str, content: bytes, media_type: str = "") -> Manifest 
     if len(layers) > MAX_LAYERS:
         raise ContentError(f"cannot read {what}: {len(layers)} layers, expected up to {MAX_LAYERS}")
     return Manifest(kind, Descriptor.from_json(document.document("config")), layers)
+
+
+def choose_manifest(index: Index, wanted: Platform, *, what: str = "the image") -> Descriptor:
+    """Give the entry that serves a platform best, of equals the first.
+
+    It may be an index itself, from which to choose again, MAX_INDEX_DEPTH times in all.
+    ImageNotFoundError, which names the platforms that there are.
+    """
+    ranked = [
+        (_ANY_RANK if entry.platform is None else rank(entry.platform, wanted), entry)
+        for entry in index.manifests
+        if not _is_attestation(entry)
+    ]
+    serving = [(place, entry) for place, entry in ranked if place is not None]
+    if serving:
+        return min(serving, key=lambda pair: pair[0])[1]
+    offers = [str(normalized(entry.platform)) for _, entry in ranked if entry.platform]
+    raise ImageNotFoundError(
+        f"cannot pull {what}: no image for {wanted}",
+        hint=f"it has {', '.join(dict.fromkeys(offers))}" if offers else "",
+    )
+
+
+def _is_attestation(entry: Descriptor) -> bool:
+    """Say whether an entry tells about an image instead of being one (BuildKit's provenance)."""
+    is_unknown = entry.platform is not None and entry.platform.os == "unknown"
+    return is_unknown or _ATTESTATION in entry.annotations
 
 
 def _kind(what: str, document: Document, announced: str) -> str:
