@@ -1,0 +1,89 @@
+"""Who `User` in an image configuration or `-u` means: image-spec config.md, section "User"."""
+
+from __future__ import annotations
+
+from chrun.errors import UsageError
+from chrun.oci.convert import Identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAX_ID = (1 << 31) - 1  # as docker: higher ones wrap around to root somewhere (CVE-2024-40635)
+
+
+def resolve_identity(user: str, passwd: bytes, group: bytes) -> Identity:
+    """Give the ids for `user`, `user:group`, `uid` or `uid:gid`; "" is root.
+
+    A name must be in the image's /etc/passwd or /etc/group, a number need not; UsageError
+    otherwise. Without a group, the user's own and the supplementary ones of /etc/group hold.
+    """
+    name, has_group, group_name = user.partition(":")
+    name = name or "0"
+    account = _find_account(name, passwd)
+    if account is None:
+        account = ("", _number(name, user, "/etc/passwd"), 0, "/")
+    login, uid, gid, home = account
+    if has_group and group_name:
+        return Identity(uid, _find_group(group_name, user, group), (), home)
+    return Identity(uid, gid, _supplementary(login, gid, group), home)
+
+
+def _find_account(name: str, passwd: bytes) -> tuple[str, int, int, str] | None:
+    """Find by login first, then by number, as docker does."""
+    accounts = list(_accounts(passwd))
+    for account in accounts:
+        if account[0] == name:
+            return account
+    if name.isascii() and name.isdigit():
+        for account in accounts:
+            if account[1] == int(name):
+                return account
+    return None
+
+
+def _accounts(passwd: bytes) -> Iterator[tuple[str, int, int, str]]:
+    for fields in _lines(passwd, 7):
+        if (uid := _id(fields[2])) is not None and (gid := _id(fields[3])) is not None:
+            yield fields[0], uid, gid, fields[5] or "/"
+
+
+def _find_group(name: str, user: str, group: bytes) -> int:
+    for fields in _lines(group, 4):
+        if fields[0] == name and (gid := _id(fields[2])) is not None:
+            return gid
+    return _number(name, user, "/etc/group")
+
+
+def _supplementary(login: str, gid: int, group: bytes) -> tuple[int, ...]:
+    if not login:
+        return ()
+    groups = {
+        number
+        for fields in _lines(group, 4)
+        if login in fields[3].split(",") and (number := _id(fields[2])) is not None
+    }
+    return tuple(sorted(groups - {gid}))
+
+
+def _lines(content: bytes, count: int) -> Iterator[list[str]]:
+    for line in content.decode(errors="surrogateescape").splitlines():
+        fields = line.split(":")
+        if len(fields) >= count:
+            yield fields
+
+
+def _id(text: str) -> int | None:
+    """Give an id of the image's files, None for what cannot be one: such a line is skipped."""
+    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _MAX_ID:
+        return int(text)
+    return None
+
+
+def _number(text: str, user: str, path: str) -> int:
+    number = _id(text)
+    if number is not None:
+        return number
+    if text.lstrip("-").isdigit():
+        raise UsageError(f"cannot run as user {user!r}: ids go from 0 to {_MAX_ID}")
+    raise UsageError(f"cannot run as user {user!r}: {text!r} is not in the image's {path}")

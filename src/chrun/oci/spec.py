@@ -1,0 +1,130 @@
+"""The runtime spec: what runtime-spec's config.md and config-linux.md describe, as values.
+
+Only the parts that chrun composes. Paths in it are those of the spec: `destination` inside,
+`source` outside the container.
+"""
+
+from __future__ import annotations
+
+from chrun.values import Value
+
+VERSION = "1.2.0"
+
+
+class ProcessUser(Value):
+    """Who the process is, by the ids that it has inside the container."""
+
+    uid: int = 0
+    gid: int = 0
+    additional_gids: tuple[int, ...] = ()
+
+
+class CapabilitySets(Value):
+    """The five sets of capabilities(7), by names such as CAP_CHOWN."""
+
+    bounding: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
+    permitted: tuple[str, ...] = ()
+    inheritable: tuple[str, ...] = ()
+    ambient: tuple[str, ...] = ()
+
+
+class Process(Value):
+    """The command, what it sees of its surroundings, and what it may do.
+
+    `capabilities` None means that nothing is taken away.
+    """
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: ProcessUser = ProcessUser()
+    terminal: bool = False
+    capabilities: CapabilitySets | None = None
+    no_new_privileges: bool = False
+
+
+class SpecMount(Value):
+    """One entry of `mounts`: options are words as mount(8) has them, plus tmpfs's own."""
+
+    destination: str
+    type: str
+    source: str
+    options: tuple[str, ...] = ()
+
+
+class IdMapping(Value):
+    """A range of ids: `size` of them, from `container_id` inside and `host_id` outside."""
+
+    container_id: int
+    host_id: int
+    size: int
+
+
+class Spec(Value):
+    """A container, complete: what to run, in which root, behind which walls.
+
+    `namespaces` holds the spec's names (`pid`, `network`, `mount`, ...); an empty one is the
+    `chroot` rung. `root_path` "" means the root file system that the engine assembles.
+    """
+
+    process: Process
+    root_path: str = ""
+    root_readonly: bool = False
+    hostname: str = ""
+    mounts: tuple[SpecMount, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    uid_mappings: tuple[IdMapping, ...] = ()
+    gid_mappings: tuple[IdMapping, ...] = ()
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+    init: bool = False  # an annotation in the spec's terms: the runtime puts a reaping PID 1 first
+
+    def to_json(self) -> dict[str, object]:
+        """Give the content of config.json."""
+        return {
+            "ociVersion": VERSION,
+            "process": _process_json(self.process),
+            "root": {"path": self.root_path or "rootfs", "readonly": self.root_readonly},
+            "hostname": self.hostname,
+            "mounts": [
+                {
+                    "destination": mount.destination,
+                    "type": mount.type,
+                    "source": mount.source,
+                    "options": list(mount.options),
+                }
+                for mount in self.mounts
+            ],
+            "linux": {
+                "namespaces": [{"type": name} for name in self.namespaces],
+                "uidMappings": _mappings_json(self.uid_mappings),
+                "gidMappings": _mappings_json(self.gid_mappings),
+                "maskedPaths": list(self.masked_paths),
+                "readonlyPaths": list(self.readonly_paths),
+            },
+        }
+
+
+def _process_json(process: Process) -> dict[str, object]:
+    user = process.user
+    fields: dict[str, object] = {
+        "terminal": process.terminal,
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.additional_gids)},
+        "args": list(process.args),
+        "env": list(process.env),
+        "cwd": process.cwd,
+        "noNewPrivileges": process.no_new_privileges,
+    }
+    if sets := process.capabilities:
+        fields["capabilities"] = {
+            name: list(getattr(sets, name)) for name in type(sets).fields if getattr(sets, name)
+        }
+    return fields
+
+
+def _mappings_json(mappings: tuple[IdMapping, ...]) -> list[dict[str, int]]:
+    return [
+        {"containerID": mapping.container_id, "hostID": mapping.host_id, "size": mapping.size}
+        for mapping in mappings
+    ]

@@ -1,0 +1,67 @@
+"""Who `User` means."""
+
+from __future__ import annotations
+
+import pytest
+
+from chrun.errors import UsageError
+from chrun.oci.convert import Identity
+from chrun.oci.identity import resolve_identity
+
+PASSWD = b"""root:x:0:0:root:/root:/bin/sh
+redis:x:999:998:Redis:/data:/bin/sh
+42:x:7:7:a login made of digits:/seven:/bin/sh
+broken line
+huge:x:4294967296:1::/:
+nohome:x:5:5:::
+"""
+GROUP = b"""root:x:0:
+redis:x:998:
+disk:x:6:redis,other
+tty:x:5:redis
+wrong:x:notanumber:redis
+"""
+
+
+@pytest.mark.parametrize(
+    ("user", "identity"),
+    [
+        ("", Identity(0, 0, (), "/root")),
+        ("root", Identity(0, 0, (), "/root")),
+        ("redis", Identity(999, 998, (5, 6), "/data")),
+        ("999", Identity(999, 998, (5, 6), "/data")),
+        ("redis:disk", Identity(999, 6, (), "/data")),
+        ("redis:1234", Identity(999, 1234, (), "/data")),
+        ("1000", Identity(1000, 0, (), "/")),
+        ("1000:1000", Identity(1000, 1000, (), "/")),
+        ("42", Identity(7, 7, (), "/seven")),
+        ("redis:", Identity(999, 998, (5, 6), "/data")),
+        (":disk", Identity(0, 6, (), "/root")),
+        ("nohome", Identity(5, 5, (), "/")),
+    ],
+)
+def test_names_and_numbers_are_found_as_docker_finds_them(user, identity):
+    assert resolve_identity(user, PASSWD, GROUP) == identity
+
+
+@pytest.mark.parametrize("user", ["nobody", "redis:nogroup", "huge", "-1", "4294967296", "1:-5"])
+def test_who_does_not_exist_or_would_wrap_around_is_an_error(user):
+    # CVE-2024-40635: an id past 2^31 must not become root somewhere
+    with pytest.raises(UsageError, match="cannot run as user"):
+        resolve_identity(user, PASSWD, GROUP)
+
+
+@pytest.mark.parametrize("user", ["2147483648", "4294967295:0", "0:2147483648"])
+def test_an_id_out_of_range_says_which_are_allowed(user):
+    with pytest.raises(UsageError, match="ids go from 0 to 2147483647"):
+        resolve_identity(user, PASSWD, GROUP)
+
+
+def test_an_image_without_account_files_has_root_by_number():
+    assert resolve_identity("", b"", b"") == Identity(0, 0, (), "/")
+    with pytest.raises(UsageError, match="not in the image's /etc/passwd"):
+        resolve_identity("redis", b"", b"")
+
+
+def test_bytes_that_are_no_text_do_no_harm():
+    assert resolve_identity("redis", b"\xff\xfe:x:1:1::/:\n" + PASSWD, b"\xff").uid == 999
