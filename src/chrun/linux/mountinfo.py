@@ -1,0 +1,51 @@
+"""/proc/self/mountinfo: proc_pid_mountinfo(5)."""
+
+from __future__ import annotations
+
+import os
+
+from chrun.values import Value
+
+
+class MountEntry(Value):
+    """One mount: where, of which type, and its per-mount options."""
+
+    mount_point: str
+    fstype: str
+    options: tuple[str, ...]
+
+
+def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
+    """Read the lines of a mountinfo file, in mount order."""
+    entries: list[MountEntry] = []
+    for line in text.splitlines():
+        fields, _, rest = line.partition(" - ")
+        words = fields.split(" ")
+        entries.append(
+            MountEntry(_unescape(words[4]), rest.split(" ")[0], tuple(words[5].split(",")))
+        )
+    return tuple(entries)
+
+
+def find_mount(path: str) -> MountEntry | None:
+    """Find the mount that a path lies on; None where /proc does not tell."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            entries = parse_mountinfo(file.read())
+    except OSError:
+        return None
+    real = os.path.realpath(path)
+    around = [
+        entry
+        for entry in entries
+        if entry.mount_point == "/" or f"{real}/".startswith(f"{entry.mount_point}/")
+    ]
+    # Of several mounts on one point the last one is seen.
+    return max(enumerate(around), key=lambda item: (len(item[1].mount_point), item[0]))[1]
+
+
+def _unescape(text: str) -> str:
+    """Undo the kernel's octal escapes of space, tab, newline and backslash."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text
