@@ -1,0 +1,43 @@
+"""The files of a root file system that belong to the machine: names, addresses, resolver."""
+
+from __future__ import annotations
+
+from chrun.rootfs.rootfs import MachineFile
+
+_MAX_BYTES = 64 << 10  # a resolver or hosts file that is larger is not one
+_LOCALHOST = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
+
+def machine_files(*, single_id: bool) -> tuple[MachineFile, ...]:
+    """Compose the files for a container on the machine's network.
+
+    With a single id mapped apt must be told not to change to a user that does not exist there; the
+    file is harmless to, and absent from, images without apt.
+    """
+    hosts = _read("/etc/hosts") or _LOCALHOST
+    if not hosts.endswith(b"\n"):
+        hosts += b"\n"
+    files = [
+        MachineFile("/etc/hostname", b"%h\n", expanded=True),
+        MachineFile("/etc/hosts", hosts.replace(b"%", b"%%") + b"127.0.1.1\t%h\n", expanded=True),
+    ]
+    if resolver := _read("/etc/resolv.conf"):
+        files.append(MachineFile("/etc/resolv.conf", resolver))
+    if single_id:
+        files.append(
+            MachineFile(
+                "/etc/apt/apt.conf.d/00chrun",
+                b'APT::Sandbox::User "root";\n',
+                optional=True,
+                reason="apt would drop to a user that is not mapped here, and check that it did",
+            )
+        )
+    return tuple(files)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MAX_BYTES)
+    except OSError:
+        return b""

@@ -1,0 +1,62 @@
+"""Finding a file in a stack of layers without mounting it: who is `redis` in this image?"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def read_layer_file(layers: Sequence[str], directory: str, name: str, limit: int) -> bytes:
+    """Give the content of `directory/name` as the stacked layers (base first) show it.
+
+    b"" when it is missing or anything but a regular file of at most `limit` bytes reached without
+    a symlink: an image may ship /etc/passwd as a link to the host's, a FIFO or /dev/zero
+    (CVE-2024-9676). Neither component may contain a slash.
+    """
+    for layer in reversed(layers):
+        try:
+            directory_fd = os.open(os.path.join(layer, directory), _FLAGS | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
+        except OSError:  # a whiteout, a symlink, a file: nothing below shows through
+            return b""
+        try:
+            content = _read_regular(directory_fd, name, limit)
+            if content is not None or _is_opaque(directory_fd):
+                return content or b""
+        finally:
+            os.close(directory_fd)
+    return b""
+
+
+def _read_regular(directory_fd: int, name: str, limit: int) -> bytes | None:
+    """Give the content, b"" for what is not a readable regular file, None for nothing."""
+    try:
+        file_fd = os.open(name, _FLAGS, dir_fd=directory_fd)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b""
+    try:
+        status = os.fstat(file_fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            return b""
+        return os.read(file_fd, limit)
+    finally:
+        os.close(file_fd)
+
+
+def _is_opaque(directory_fd: int) -> bool:
+    for attribute in ("trusted.overlay.opaque", "user.overlay.opaque"):
+        try:
+            if os.getxattr(directory_fd, attribute) == b"y":
+                return True
+        except OSError:  # not set, or not readable by this user
+            continue
+    return False
