@@ -50,10 +50,6 @@ class Clone(Step):
             return "the monitor waits for it and cleans up behind it"
         return "a namespace is a view of its own of one kind of thing the kernel keeps"
 
-    @property
-    def notes(self) -> tuple[Note, ...]:
-        return self.explained
-
     def content(self) -> tuple[Field, ...]:
         return (sum(NAMESPACES[name] for name in self.namespaces),)
 
@@ -65,6 +61,7 @@ class Exec(Step):
     """
 
     number: ClassVar[int] = 64
+    because: ClassVar[str] = "the image's entrypoint and command, or the command line's"
     argv: tuple[str, ...]
     env: tuple[str, ...]
     init: bool
@@ -73,27 +70,14 @@ class Exec(Step):
     def describe(self) -> str:
         return f'run "{self.argv[0]}"' if self.argv else "run the command"
 
-    @property
-    def why(self) -> str:
-        return "the image's entrypoint and command, or the command line's"
-
-    @property
-    def notes(self) -> tuple[Note, ...]:
-        return self.explained
-
 
 class RemoveTree(Step):
     """Clean-up: remove a directory below the scratch directory, or that itself (`%`)."""
 
     number: ClassVar[int] = 65
+    words: ClassVar[str] = "remove the scratch directory"
+    because: ClassVar[str] = "a foreground container leaves nothing behind"
     path: str
-
-    def describe(self) -> str:
-        return "remove the scratch directory"
-
-    @property
-    def why(self) -> str:
-        return "a foreground container leaves nothing behind"
 
 
 class Plan(Value):

@@ -1,0 +1,103 @@
+"""Handing a plan to chrun-init: by becoming it (command line), or by starting it (API).
+
+Both the program and the plan are sealed memfds. A container that opens /proc/self/exe gets a file
+that nobody can write to (CVE-2019-5736), and a plan does not change under its reader.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+import chrun
+from chrun.errors import CommandNotExecutableError, CommandNotFoundError, SandboxError
+from chrun.runtime.plan import Exec
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from chrun.runtime.plan import Plan
+
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_NAME = "chrun-init"
+
+
+class Launch(Value):
+    """What chrun-init is told at its start: all that is not in the plan, so that plans can be kept.
+
+    `hold_fd` is the lock on the container's directory, kept open while the container exists.
+    """
+
+    container_id: str
+    scratch_dir: str
+    hold_fd: int
+
+
+def open_sealed(name: str, content: bytes) -> int:
+    """Give a descriptor of an anonymous file with this content that can never change."""
+    sealed_fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(sealed_fd, view) :]
+    fcntl.fcntl(sealed_fd, fcntl.F_ADD_SEALS, _SEALS)
+    return sealed_fd
+
+
+def open_init() -> int:
+    """Give a sealed descriptor of the chrun-init program that is part of this package."""
+    path = os.path.join(os.path.dirname(chrun.__file__), _NAME)
+    try:
+        with open(path, "rb") as program:
+            return open_sealed(_NAME, program.read())
+    except FileNotFoundError as error:
+        raise SandboxError(
+            f"cannot find {path}: this installation of chrun is incomplete",
+            hint="install it again with pip",
+        ) from error
+
+
+def open_plan(plan: Plan) -> int:
+    """Give a sealed descriptor of an encoded plan."""
+    return open_sealed("chrun-plan", plan.encode())
+
+
+def command_line(launch: Launch, plan_fd: int, *words: str) -> list[str]:
+    """Give chrun-init's arguments (docs/reference/plan.md)."""
+    return [
+        _NAME,
+        f"plan={plan_fd}",
+        f"id={launch.container_id}",
+        f"scratch={launch.scratch_dir}",
+        f"hold={launch.hold_fd}",
+        *words,
+    ]
+
+
+def become(plan: Plan, launch: Launch) -> NoReturn:
+    """Replace this process by chrun-init: while the container runs there is no Python."""
+    plan_fd, init_fd = open_plan(plan), open_init()
+    for inherited_fd in (plan_fd, launch.hold_fd):
+        os.set_inheritable(inherited_fd, True)
+    os.execve(init_fd, command_line(launch, plan_fd), {})
+
+
+def failure(plan: Plan, report: bytes) -> SandboxError | None:
+    """Turn what chrun-init reported, (position, errno) as two u32, into an error; None for b""."""
+    if len(report) != 8:
+        return None
+    position = int.from_bytes(report[:4], "little")
+    number = int.from_bytes(report[4:], "little")
+    step = plan.records[position]
+    words = step.describe()
+    text, hint = os.strerror(number).lower(), ""
+    for note in step.notes:
+        if note.errno == number:
+            text, hint = note.text or text, note.hint
+    kind = SandboxError
+    if isinstance(step, Exec):
+        missing = number in {errno.ENOENT, errno.ELIBACC}
+        kind = CommandNotFoundError if missing else CommandNotExecutableError
+    return kind(f"cannot {words}: {text}", hint=hint, step=words, errno=number)

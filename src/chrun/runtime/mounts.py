@@ -1,0 +1,85 @@
+"""Mounts of the spec -> steps: option words to flags, and what a user namespace does instead."""
+
+from __future__ import annotations
+
+from chrun.errors import UsageError
+from chrun.runtime.steps import Bind, Link, Mount, Node
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chrun.oci.spec import SpecMount
+    from chrun.runtime.steps import Step
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_STRICTATIME = 1, 2, 4, 8, 1 << 24
+_FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
+_IGNORED = frozenset({"rw", "suid", "dev", "exec", "bind", "rbind"})
+_FILESYSTEMS = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue"})
+_TTY_GROUP = 5  # "tty" in every distribution; what grantpt(3) expects
+
+# name -> (major, minor): what Linux's devices.txt calls the memory devices and the terminal
+_DEVICES = {
+    "null": (1, 3),
+    "zero": (1, 5),
+    "full": (1, 7),
+    "random": (1, 8),
+    "urandom": (1, 9),
+    "tty": (5, 0),
+}
+_LINKS = {
+    "/dev/ptmx": "pts/ptmx",
+    "/dev/fd": "/proc/self/fd",
+    "/dev/stdin": "/proc/self/fd/0",
+    "/dev/stdout": "/proc/self/fd/1",
+    "/dev/stderr": "/proc/self/fd/2",
+}
+
+
+class Unprivileged(Value):
+    """What holds inside a user namespace: devices are bound, sysfs is the machine's."""
+
+    tty_group_mapped: bool
+
+
+def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[Step]:
+    """Plan one entry of the spec's mounts; UsageError for a type that chrun does not mount."""
+    flags, options = _split_options(mount)
+    if mount.type == "bind":
+        yield Bind(mount.source, mount.destination, "rbind" in mount.options, flags)
+    elif mount.type not in _FILESYSTEMS:
+        raise UsageError(f"cannot mount on {mount.destination}: unknown type {mount.type!r}")
+    elif mount.type == "sysfs" and unprivileged:
+        # sysfs shows the network namespace's devices; only that namespace's owner may mount it.
+        yield Bind("/sys", "/sys", True, flags, "what programs read about the hardware")
+    else:
+        if mount.type == "devpts" and (not unprivileged or unprivileged.tty_group_mapped):
+            options += f",mode=0620,gid={_TTY_GROUP}"
+        yield Mount(mount.type, mount.destination, flags, options)
+
+
+def plan_device(unprivileged: Unprivileged | None) -> Iterator[Step]:
+    """Plan the devices of a fresh /dev; a user namespace may not make any, so they are bound."""
+    for name, (major, minor) in _DEVICES.items():
+        if unprivileged:
+            reason = "every program expects it, and it gives no access to hardware"
+            yield Bind(f"/dev/{name}", f"/dev/{name}", False, 0, reason)
+        else:
+            yield Node(f"/dev/{name}", 0o666, major, minor)
+    for target, points_to in _LINKS.items():
+        yield Link(points_to, target)
+
+
+def _split_options(mount: SpecMount) -> tuple[int, str]:
+    """Split mount(8) words into mount(2)'s flags and the data that the file system reads."""
+    flags = 0
+    data: list[str] = []
+    for word in mount.options:
+        if word in _FLAGS:
+            flags |= _FLAGS[word]
+        elif word not in _IGNORED:
+            data.append(word)
+    if mount.type == "bind" and data:
+        raise UsageError(f"cannot bind {mount.source}: unknown option {data[0]!r}")
+    return flags, ",".join(data)

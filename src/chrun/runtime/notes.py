@@ -1,0 +1,66 @@
+"""What the kernel means by an errno where strerror(3) misleads, and what a user can do then."""
+
+from __future__ import annotations
+
+import errno
+
+from chrun.linux.host import why_no_user_namespace
+from chrun.runtime.steps import Note
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.linux.host import Host
+
+
+def clone_notes(host: Host) -> tuple[Note, ...]:
+    """Explain a refused clone(2) with CLONE_NEWUSER."""
+    if host.privileged:
+        return ()
+    why, hint = why_no_user_namespace()
+    limit = Note(
+        errno.ENOSPC,
+        "the limit of user namespaces is reached",
+        "ask for: sysctl user.max_user_namespaces=10000",
+    )
+    return (
+        Note(errno.EPERM, f"operation not permitted: {why}", hint),
+        Note(errno.EACCES, f"permission denied: {why}", hint),
+        limit if "max_user_namespaces" not in hint else Note(errno.ENOSPC, why, hint),
+        Note(errno.EINVAL, "this kernel has no user namespaces", "Linux 3.8 or later has them"),
+    )
+
+
+def overlay_notes(host: Host) -> tuple[Note, ...]:
+    """Explain a refused overlay mount."""
+    where = "" if host.privileged else " in a user namespace (Linux 5.11 and later allow it)"
+    return (
+        Note(
+            errno.EPERM,
+            f"overlayfs is not allowed{where}",
+            'use --rootfs copy, or see "chrun info"',
+        ),
+        Note(errno.ENODEV, "this kernel has no overlayfs", "use --rootfs copy"),
+        Note(
+            errno.EINVAL,
+            "overlayfs refuses the data directory's file system",
+            "keep the data on a local disk (--root or CHRUN_HOME), or use --rootfs copy",
+        ),
+        Note(
+            errno.ELOOP,
+            "the layers lie on too many overlays already",
+            "keep the data on a volume or a tmpfs (--root or CHRUN_HOME), or use --rootfs copy",
+        ),
+        Note(errno.ESTALE, "the scratch directory belongs to another set of layers"),
+    )
+
+
+EXEC_NOTES = (
+    Note(errno.ENOENT, "the image has no such command"),
+    Note(errno.ELIBACC, "the interpreter or loader that it names is not in the image"),
+    Note(
+        errno.ENOEXEC,
+        "it is not a program for this machine's processor",
+        'pull the image for this platform, or see "chrun images" for the one it has',
+    ),
+    Note(errno.EACCES, "it is not executable", "is it a directory, or has it no execute bit?"),
+)

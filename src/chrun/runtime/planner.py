@@ -1,0 +1,181 @@
+"""Spec + Host + Rootfs -> Plan: the order of the kernel steps, and the reason for the order.
+
+clone -> id maps -> private mounts -> root file system -> /proc /dev /sys -> volumes -> hidden and
+read-only paths -> pivot_root (or chroot) -> host name -> user -> capabilities -> no_new_privs ->
+seccomp -> working directory -> execve. Pure: everything about the machine was asked before.
+"""
+
+from __future__ import annotations
+
+from chrun.linux import caps
+from chrun.linux.seccomp import pretend_root_filter
+from chrun.rootfs import overlay
+from chrun.rootfs.rootfs import COPY_NAME
+from chrun.runtime.mounts import Unprivileged, plan_device, plan_mount
+from chrun.runtime.notes import EXEC_NOTES, clone_notes, overlay_notes
+from chrun.runtime.plan import Clone, Exec, Plan, RemoveTree
+from chrun.runtime.steps import (
+    Base,
+    Capabilities,
+    Chroot,
+    Directory,
+    File,
+    Hostname,
+    IdMap,
+    Mask,
+    MountBase,
+    NoNewPrivileges,
+    PivotRoot,
+    Propagation,
+    ReadOnly,
+    Root,
+    Seccomp,
+    Symlink,
+    Terminal,
+    User,
+    WorkingDirectory,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chrun.linux.host import Host
+    from chrun.oci.spec import IdMapping, Spec
+    from chrun.rootfs.rootfs import Rootfs
+    from chrun.runtime.steps import Step
+
+_SCRATCH = "%"  # chrun-init knows the container's directory by this name
+_PRETEND_WORDS = "let chown, mknod and setuid succeed without effect"
+_PRETEND_REASON = "one id is mapped, and package managers want no more than their success"
+
+
+def plan_container(spec: Spec, host: Host, rootfs: Rootfs, *, keep: bool = False) -> Plan:
+    """Compose the plan of one container; with `keep` its scratch directory stays.
+
+    Raises UsageError for a mount that has no meaning here.
+    """
+    steps = _namespaced(spec, host, rootfs) if spec.namespaces else _changed_root(spec)
+    process = spec.process
+    return Plan(
+        clone=Clone(spec.namespaces, clone_notes(host) if "user" in spec.namespaces else ()),
+        steps=(*steps, *_credentials(spec, host), WorkingDirectory(process.cwd)),
+        command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
+        cleanup=() if keep else (RemoveTree(_SCRATCH),),
+    )
+
+
+def _changed_root(spec: Spec) -> Iterator[Step]:
+    """The article's container: the root is another one, and that is all."""
+    yield Root(spec.root_path or f"{_SCRATCH}/{COPY_NAME}", bind=False)
+    yield Chroot()
+
+
+def _namespaced(spec: Spec, host: Host, rootfs: Rootfs) -> Iterator[Step]:
+    if spec.uid_mappings:
+        # First of all: without a mapped id the process may create nothing. Denying setgroups is
+        # the condition under which the kernel lets an ordinary user write a group map.
+        yield IdMap(_map_lines(spec.uid_mappings), _map_lines(spec.gid_mappings), True)
+    yield Propagation()  # before the first mount, or that one would be seen outside
+    yield from _root_steps(host, rootfs)
+    yield from _content(spec, rootfs)
+    # What chrun itself mounted is hidden or locked before anything of the user's runs.
+    yield from map(Mask, spec.masked_paths)
+    yield from map(ReadOnly, spec.readonly_paths)
+    if spec.process.terminal:
+        yield Terminal()  # needs the new /dev/pts, and binds /dev/console: before the root locks
+    if spec.root_readonly:
+        yield ReadOnly("/")  # last of the mounts: making a mount point writes to the root
+    yield PivotRoot()
+    yield Hostname(spec.hostname)
+
+
+def _root_steps(host: Host, rootfs: Rootfs) -> Iterator[Step]:
+    """Stack the layers, or take the copy of them that lies in the scratch directory."""
+    size = f",size={rootfs.tmpfs_size}" if rootfs.tmpfs_size else ""
+    yield Base(rootfs.base_dir, f"mode=755{size}")
+    if rootfs.tmpfs_size:
+        for name in ("scratch", "scratch/upper", "scratch/work"):
+            yield Directory(name, 0o755)
+    else:
+        yield Symlink(_SCRATCH, "scratch")
+    if rootfs.kind == "copy":
+        yield Root(f"scratch/{COPY_NAME}", bind=True)
+        return
+    layers = overlay.lowers(rootfs)
+    for position, layer in enumerate(layers):
+        yield Symlink(layer, str(position))
+    yield Directory("root", 0o755)
+    count = f"{len(layers)} layer{'s' if len(layers) != 1 else ''}"
+    yield MountBase(
+        "overlay",
+        "root",
+        0,
+        overlay.mount_options(rootfs, host),
+        said=f"mount the overlay of {count} on /",
+        reason="the image's layers stay as they are; changes go to the scratch directory",
+        explained=overlay_notes(host),
+    )
+    yield Root("root", bind=False)
+
+
+def _content(spec: Spec, rootfs: Rootfs) -> Iterator[Step]:
+    """The system's mounts, the machine's files, then volumes, which may cover both."""
+    unprivileged = _unprivileged(spec)
+    system = [mount for mount in spec.mounts if _is_system(mount.destination, mount.type)]
+    volumes = [mount for mount in spec.mounts if mount not in system]
+    for mount in system:
+        yield from plan_mount(mount, unprivileged)
+        if mount.destination == "/dev":
+            yield from plan_device(unprivileged)
+    covered = tuple(f"{mount.destination.rstrip('/')}/" for mount in volumes)
+    for file in rootfs.files:
+        if not file.target.startswith(covered):
+            yield File(file.target, 0o644, file.text, file.expanded, file.optional, file.reason)
+    for mount in volumes:
+        yield from plan_mount(mount, unprivileged)
+
+
+def _is_system(destination: str, kind: str) -> bool:
+    return kind != "bind" and destination.split("/")[1] in {"proc", "dev", "sys"}
+
+
+def _unprivileged(spec: Spec) -> Unprivileged | None:
+    """Say what a user namespace takes away from mounts; None without one."""
+    if not spec.uid_mappings:
+        return None
+    tty_group = any(
+        mapping.container_id <= 5 < mapping.container_id + mapping.size
+        for mapping in spec.gid_mappings
+    )
+    return Unprivileged(tty_group_mapped=tty_group)
+
+
+def _credentials(spec: Spec, host: Host) -> Iterator[Step]:
+    """Who the process is and what it may do: ids, capabilities, no_new_privs, seccomp last.
+
+    Ids come before capabilities, for setuid needs CAP_SETUID; no_new_privs comes before seccomp,
+    for without CAP_SYS_ADMIN it is the condition of a filter; and nothing comes behind the filter
+    that it might forbid.
+    """
+    process, user = spec.process, spec.process.user
+    single_id = sum(mapping.size for mapping in spec.uid_mappings) == 1
+    yield User(user.uid, user.gid, user.additional_gids, bool(spec.uid_mappings))
+    if sets := process.capabilities:
+        yield Capabilities(
+            caps.mask(sets.bounding),
+            caps.mask(sets.effective),
+            caps.mask(sets.permitted),
+            caps.mask(sets.inheritable),
+            caps.mask(sets.ambient),
+        )
+    if process.no_new_privileges:
+        yield NoNewPrivileges()
+    if single_id and (program := pretend_root_filter(host.machine)):
+        yield Seccomp(program, _PRETEND_WORDS, _PRETEND_REASON)
+
+
+def _map_lines(mappings: tuple[IdMapping, ...]) -> str:
+    return "\n".join(
+        f"{mapping.container_id} {mapping.host_id} {mapping.size}" for mapping in mappings
+    )

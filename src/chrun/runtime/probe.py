@@ -1,0 +1,113 @@
+"""Asking the kernel what it allows, by running small plans that end before a command.
+
+What chrun would do, done: no list of kernel versions and policies tells as much.
+"""
+
+from __future__ import annotations
+
+import os
+
+from chrun.errors import SandboxError
+from chrun.linux.host import Lack
+from chrun.runtime import launch
+from chrun.runtime.notes import clone_notes, overlay_notes
+from chrun.runtime.plan import Clone, Plan
+from chrun.runtime.steps import (
+    Base,
+    Directory,
+    IdMap,
+    Mount,
+    MountBase,
+    Propagation,
+    Root,
+    Symlink,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chrun.linux.host import Fact, Host
+    from chrun.runtime.steps import Step
+
+_NAMESPACES = ("mount", "pid", "ipc", "uts", "cgroup")
+
+
+def probe_host(host: Host, base_dir: str, scratch_dir: str) -> tuple[Lack, ...]:
+    """Try the parts of a container one by one and give what this host lacks.
+
+    `base_dir` is an empty directory; `scratch_dir` one with empty `upper` and `work` directories
+    on the file system that containers will write to.
+    """
+    init_fd = launch.open_init()
+    try:
+        return tuple(
+            Lack(what, *failed)
+            for what, plan in _plans(host, base_dir)
+            if (failed := _try(plan, init_fd, scratch_dir))
+        )
+    finally:
+        os.close(init_fd)
+
+
+def _plans(host: Host, base_dir: str) -> Iterator[tuple[Fact, Plan]]:
+    namespaces = _NAMESPACES if host.privileged else ("user", *_NAMESPACES)
+    clone = Clone(namespaces, clone_notes(host))
+    start: list[Step] = [Propagation(), Base(base_dir, "mode=755")]
+    if not host.privileged:
+        start.insert(0, IdMap(f"0 {host.uid} 1", f"0 {host.gid} 1", True))
+    yield "namespaces", Plan(clone, tuple(start))
+    options = "lowerdir=lower,upperdir=scratch/upper,workdir=scratch/work"
+    if not host.privileged:
+        options += ",userxattr"
+    yield (
+        "overlay",
+        Plan(
+            clone,
+            (
+                *start,
+                Symlink("%", "scratch"),
+                Directory("lower", 0o755),
+                Directory("root", 0o755),
+                MountBase("overlay", "root", 0, options, "mount", "a trial", overlay_notes(host)),
+            ),
+        ),
+    )
+    yield (
+        "proc",
+        Plan(
+            clone,
+            (
+                *start,
+                Directory("root", 0o755),
+                Root("root", bind=True),
+                Mount("proc", "/proc", 14, ""),
+            ),
+        ),
+    )
+
+
+def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
+    """Run a plan without a command; give why it failed and a hint, None when it did not."""
+    report_fd, report_end = os.pipe()
+    plan_fd = launch.open_plan(plan)
+    hold_fd = os.open(scratch_dir, os.O_RDONLY | os.O_CLOEXEC)
+    told = launch.Launch("probe", scratch_dir, hold_fd)
+    argv = launch.command_line(told, plan_fd, f"report={report_end}")
+    passed = [
+        (os.POSIX_SPAWN_DUP2, number, number) for number in (init_fd, plan_fd, report_end, hold_fd)
+    ]
+    try:
+        pid = os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=passed)
+        os.close(report_end)
+        report = os.read(report_fd, 8)
+        _, status = os.waitpid(pid, 0)
+    finally:
+        for number in (report_fd, plan_fd, hold_fd):
+            os.close(number)
+    error = launch.failure(plan, report)
+    if error is None and status:
+        error = SandboxError("cannot run chrun-init", hint="install chrun again with pip")
+    if error is None:
+        return None
+    return str(error).partition(": ")[2] or str(error), error.hint
