@@ -1,0 +1,213 @@
+"""Running an image: where store, root file system, spec and plan meet.
+
+image -> identity -> spec -> container directory -> root file system -> plan. `prepare` goes that
+way and stops before anything runs; the command line then becomes chrun-init, the API starts it.
+"""
+
+from __future__ import annotations
+
+from chrun.engine.isolation import choose_rung, summary_words
+from chrun.errors import NoSuchImageError, UnsupportedError, UsageError
+from chrun.oci.config import ImageConfig
+from chrun.oci.convert import Identity, IdMaps, RunOptions, make_spec
+from chrun.oci.identity import resolve_identity
+from chrun.oci.spec import IdMapping
+from chrun.rootfs.files import machine_files
+from chrun.rootfs.lookup import read_layer_file
+from chrun.rootfs.rootfs import Rootfs, choose_rootfs_kind
+from chrun.runtime.launch import Launch
+from chrun.runtime.planner import plan_container
+from chrun.store.containers import create_container, remove_container, save_spec
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.engine.engine import Engine
+    from chrun.engine.request import RunRequest
+    from chrun.linux.host import Host
+    from chrun.oci.convert import Rung
+    from chrun.oci.spec import Spec
+    from chrun.runtime.plan import Plan
+
+_MAX_PASSWD_BYTES = 4 << 20
+
+
+class Source(Value):
+    """What a container stands on: an image of the store, an archive, or a directory.
+
+    `name` is for people; `image_id` is "" for a directory, which no store keeps.
+    """
+
+    name: str
+    image_id: str
+    config: ImageConfig
+    layers: tuple[str, ...]
+
+
+class Composed(Value):
+    """A container that could run: its plan, and what a user should know of it."""
+
+    source: Source
+    spec: Spec
+    rootfs: Rootfs
+    plan: Plan
+    rung: Rung
+    notices: tuple[str, ...]
+
+
+class Prepared(Value):
+    """A container that is about to run: its directory exists and is locked by `launch.hold_fd`."""
+
+    composed: Composed
+    launch: Launch
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that chrun-init is to carry out."""
+        return self.composed.plan
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is missing on this machine, a line each."""
+        return self.composed.notices
+
+    @property
+    def summary(self) -> str:
+        """One line: what runs, where, behind which walls."""
+        composed = self.composed
+        return (
+            f"{composed.source.name} ({summary_words(composed.rung, composed.rootfs)}) "
+            f"in {self.launch.scratch_dir}"
+        )
+
+
+def prepare(engine: Engine, request: RunRequest) -> Prepared:
+    """Make a container ready to run: the image is here, its directory exists, the plan is made.
+
+    Raises what `pull` raises when the image has to be fetched; UsageError, UnsupportedError,
+    NoSuchImageError, ContainerExistsError, RootfsError.
+    """
+    _ensure_image(engine, request)
+    with engine.store.hold(shared=True):  # no image goes before its container's directory is there
+        composed = compose(engine, request)
+        image_id = composed.source.image_id
+        container = create_container(
+            engine.store.layout, image_id, name=request.name, keep=request.keep
+        )
+    try:
+        if composed.rootfs.kind == "copy":
+            from chrun.rootfs.copy import copy_layers
+
+            copy_layers(composed.rootfs.layers, container.rootfs_dir)
+        if request.keep:
+            save_spec(container, composed.spec.to_json())
+    except BaseException:
+        remove_container(engine.store.layout, container)
+        raise
+    return Prepared(
+        composed, Launch(container.container_id, container.directory, container.lock_fd)
+    )
+
+
+def compose(engine: Engine, request: RunRequest) -> Composed:
+    """Work out what would run, and how; the image must be here. Changes nothing."""
+    source = _find_source(engine, request)
+    host = engine.host
+    rung, notices = choose_rung(host, request.isolation)
+    identity = _identity(source, request)
+    maps = IdMaps() if rung == "chroot" else _single_id(host, identity)
+    options = RunOptions(
+        args=request.args,
+        entrypoint=request.entrypoint,
+        env=request.env,
+        working_dir=request.working_dir,
+        hostname=request.hostname,
+        mounts=request.mounts,
+        terminal=request.terminal,
+        readonly=request.readonly,
+        init=request.init,
+        rung=rung,
+    )
+    spec = make_spec(source.name, source.config, options, identity, maps)
+    rootfs, more = _choose_rootfs(engine, request, source, rung)
+    plan = plan_container(spec, host, rootfs, keep=request.keep)
+    return Composed(source, spec, rootfs, plan, rung, notices + more)
+
+
+def explain(engine: Engine, request: RunRequest) -> Plan:
+    """Give the plan of a run without making anything but, if it is missing, the image."""
+    _ensure_image(engine, request)
+    with engine.store.hold(shared=True):
+        return compose(engine, request).plan
+
+
+def _ensure_image(engine: Engine, request: RunRequest) -> None:
+    """Pull what is missing, as --pull says; a pull locks for itself what it needs."""
+    if request.is_path:
+        return
+    if request.pull == "missing" and engine.find_image(request.image, request.platform):
+        return
+    if request.pull != "never":
+        engine.pull(request.image, request.platform)
+
+
+def _find_source(engine: Engine, request: RunRequest) -> Source:
+    if request.is_path:
+        return _open_path(engine, request.image)
+    record = engine.find_image(request.image, request.platform)
+    if record is None:
+        raise NoSuchImageError(
+            f"cannot run {request.image}: it is not here",
+            hint=f"chrun pull {request.image}",
+        )
+    return Source(record.reference, str(record.image_id), record.config, record.layers)
+
+
+def _open_path(engine: Engine, path: str) -> Source:
+    import os
+
+    if not os.path.exists(path):
+        raise UsageError(f"cannot run {path}: no such file or directory")
+    path = os.path.realpath(path)
+    if os.path.isdir(path):
+        return Source(path, "", ImageConfig(()), (path,))
+    layer = engine.open_archive(path)
+    return Source(path, layer.image_id, ImageConfig(()), (layer.directory,))
+
+
+def _identity(source: Source, request: RunRequest) -> Identity:
+    passwd, group = (
+        read_layer_file(source.layers, "etc", name, _MAX_PASSWD_BYTES)
+        for name in ("passwd", "group")
+    )
+    return resolve_identity(request.user or source.config.user, passwd, group)
+
+
+def _single_id(host: Host, identity: Identity) -> IdMaps:
+    """Map the one id that an ordinary user may map: inside, the caller is whom they asked for."""
+    if host.privileged:
+        return IdMaps()
+    return IdMaps((IdMapping(identity.uid, host.uid, 1),), (IdMapping(identity.gid, host.gid, 1),))
+
+
+def _choose_rootfs(
+    engine: Engine, request: RunRequest, source: Source, rung: Rung
+) -> tuple[Rootfs, tuple[str, ...]]:
+    host = engine.host
+    wanted = request.rootfs
+    if rung == "chroot":
+        if wanted == "overlay":
+            raise UsageError("cannot use --rootfs overlay with --isolation chroot: it mounts")
+        wanted = "copy"
+    kind = choose_rootfs_kind(host, wanted)
+    lack = host.lack_of("overlay")
+    notices = (
+        (f"copying the image, for lack of an overlay: {lack.why}",) if lack and not wanted else ()
+    )
+    if kind == "copy" and request.scratch_bytes:
+        raise UnsupportedError(
+            "cannot use --scratch tmpfs: it needs an overlay, or --rootfs overlay"
+        )
+    files = machine_files(single_id=not host.privileged) if rung != "chroot" else ()
+    base_dir = engine.store.layout.base_dir
+    return Rootfs(kind, source.layers, base_dir, request.scratch_bytes, files), notices

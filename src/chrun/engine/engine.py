@@ -1,0 +1,129 @@
+"""One user's chrun: an open store, what this machine allows, and the way to registries."""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from chrun.linux.host import Host, Lack, read_first_line, read_host
+from chrun.oci.platform import Platform, machine_platform, normalized
+from chrun.store.store import open_store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from chrun.engine.archives import ArchiveLayer
+
+    from chrun.engine.progress import Progress
+    from chrun.linux.host import Fact
+    from chrun.store.records import ImageRecord
+
+    Question = tuple[int, str, tuple[str | int, ...]]
+    Kept = tuple[Question, tuple[tuple[Fact, str, str], ...]]
+
+_FORMAT = 1
+
+
+class Engine:
+    """What every command and the Python API start from; safe to share between threads.
+
+    `make_progress` is called when something is fetched. Opening it makes the store, if there is
+    none, and clears what dead containers left.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        make_progress: Callable[[], Progress],
+        *,
+        insecure: Collection[str] = (),
+    ) -> None:
+        self.store = open_store(root, create=True)
+        self._make_progress = make_progress
+        self._insecure = insecure
+        self._host: Host | None = None
+
+    @property
+    def host(self) -> Host:
+        """This machine: asked once a boot, user and kernel; kept in the store's cache."""
+        if self._host is None:
+            self._host = self._read_host()
+        return self._host
+
+    def find_image(self, name: str, platform: str) -> ImageRecord | None:
+        """Find an image in the store; `platform` "" is the machine's."""
+        return self.store.find_image(name, str(_platform(platform)))
+
+    def pull(self, name: str, platform: str = "") -> ImageRecord:
+        """Fetch an image; the errors are those of `engine.pull.pull`."""
+        from chrun.engine.pull import pull
+
+        from chrun.oci.reference import Reference
+        from chrun.registry.client import Registry
+        from chrun.registry.credentials import CredentialStore
+
+        registry = Registry(credentials=CredentialStore(), insecure=self._insecure)
+        with self._make_progress() as progress:
+            return pull(self.store, registry, Reference.parse(name), _platform(platform), progress)
+
+    def open_archive(self, path: str) -> ArchiveLayer:
+        """Unpack a root file system's archive, unless that was done before."""
+        from chrun.engine.archives import open_archive
+
+        return open_archive(self.store, path)
+
+    def _read_host(self) -> Host:
+        """Take the kept answers while kernel, boot and user are the same, or ask the kernel."""
+        host = read_host()
+        question = (
+            _FORMAT,
+            read_first_line("/proc/sys/kernel/random/boot_id"),
+            tuple(getattr(host, field) for field in Host.fields if field != "lacks"),
+        )
+        path = os.path.join(self.store.layout.cache_dir, "host")
+        lacks = _read_kept(path, question)
+        if lacks is None:
+            lacks = self.probe(host)
+            _write_kept(path, question, lacks)
+        return host.replace(lacks=lacks)
+
+    def probe(self, host: Host) -> tuple[Lack, ...]:
+        """Ask the kernel, by trying, what this user may not do with this store."""
+        from chrun.runtime.probe import probe_host
+        from chrun.store.containers import create_container, remove_container
+
+        layout = self.store.layout
+        container = create_container(layout, "", name="", keep=False)
+        try:
+            return probe_host(host, layout.base_dir, container.directory)
+        finally:
+            remove_container(layout, container)
+
+
+def _read_kept(path: str, question: Question) -> tuple[Lack, ...] | None:
+    """Read answers that were kept; None when there are none to this question."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        # The store is its user's alone, as open_store checks.
+        kept: Kept = marshal.loads(content)  # noqa: S302
+        asked, answers = kept
+    except (OSError, ValueError, TypeError, EOFError):  # none, or written by another Python
+        return None
+    return tuple(Lack(*answer) for answer in answers) if asked == question else None
+
+
+def _write_kept(path: str, question: Question, lacks: tuple[Lack, ...]) -> None:
+    """Keep answers; without effect where that cannot be."""
+    answers = tuple((lack.what, lack.why, lack.hint) for lack in lacks)
+    try:
+        with open(f"{path}.{os.getpid()}", "wb") as file:
+            file.write(marshal.dumps((question, answers)))
+        os.replace(file.name, path)
+    except OSError:  # a full disk: the next one asks again
+        return
+
+
+def _platform(text: str) -> Platform:
+    return Platform.parse(text) if text else normalized(machine_platform())

@@ -1,0 +1,102 @@
+"""What this machine allows, as facts that a user can read: for `chrun info`."""
+
+from __future__ import annotations
+
+import os
+
+from chrun.engine.isolation import choose_rung
+from chrun.errors import UnsupportedError
+from chrun.linux import caps
+from chrun.linux.host import read_first_line, read_host
+from chrun.linux.mountinfo import find_mount
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chrun.engine.engine import Engine
+    from chrun.linux.host import Host, Lack
+
+
+class MachineFact(Value):
+    """One line of `chrun info`; `why` and `hint` are empty where nothing is missing."""
+
+    name: str
+    state: str
+    why: str = ""
+    hint: str = ""
+
+
+def describe_machine(engine: Engine) -> tuple[MachineFact, ...]:
+    """Ask the kernel anew, by trying, and give what it allowed."""
+    host = read_host()
+    host = host.replace(lacks=engine.probe(host))
+    return tuple(_facts(engine, host))
+
+
+def _facts(engine: Engine, host: Host) -> Iterator[MachineFact]:
+    root = engine.store.layout.root
+    mount = find_mount(root)
+    where = f"{root} ({mount.fstype}, {_free_gigabytes(root)} GB free)" if mount else root
+    yield MachineFact("user", _user(host))
+    yield MachineFact("kernel", f"Linux {host.release} {host.machine}")
+    yield MachineFact("data directory", where)
+    yield _rung(host)
+    yield _tried("namespaces", "mount, pid, ipc, uts, cgroup", host.lack_of("namespaces"))
+    yield _tried("/proc", "one of its own", host.lack_of("proc"))
+    yield _tried("root file system", "overlay", host.lack_of("overlay"), "copy")
+    yield _owners(host)
+    yield _limits()
+    yield _cgroups()
+
+
+def _user(host: Host) -> str:
+    if host.privileged:
+        return f"uid {host.uid}, may mount (CAP_SYS_ADMIN)"
+    return f"uid {host.uid}, in a user namespace"
+
+
+def _rung(host: Host) -> MachineFact:
+    try:
+        rung, _ = choose_rung(host, "auto")
+    except UnsupportedError as error:
+        return MachineFact("isolation", "none", str(error).partition(": ")[2], error.hint)
+    return MachineFact("isolation", rung)
+
+
+def _tried(name: str, good: str, lack: Lack | None, instead: str = "no") -> MachineFact:
+    return MachineFact(name, instead, lack.why, lack.hint) if lack else MachineFact(name, good)
+
+
+def _owners(host: Host) -> MachineFact:
+    if host.privileged:
+        return MachineFact("owners of files", "the image's")
+    return MachineFact(
+        "owners of files",
+        "one id is mapped: chown and setuid succeed without effect",
+        "an ordinary user may map no id but their own",
+    )
+
+
+def _limits() -> MachineFact:
+    name = "raising limits"
+    if caps.has(caps.effective_mask(), "CAP_SYS_RESOURCE"):
+        return MachineFact(name, "yes")
+    return MachineFact(name, "no", "CAP_SYS_RESOURCE is missing: limits stay as they are or shrink")
+
+
+def _cgroups() -> MachineFact:
+    """Tell which cgroup hierarchies are mounted: cgroups(7)."""
+    mounted = read_first_line("/sys/fs/cgroup/cgroup.controllers")
+    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        return MachineFact("cgroups", f"version 2 ({mounted})")
+    if os.path.isdir("/sys/fs/cgroup/memory"):
+        mixed = os.path.exists("/sys/fs/cgroup/unified/cgroup.controllers")
+        return MachineFact("cgroups", "versions 1 and 2 mixed" if mixed else "version 1")
+    return MachineFact("cgroups", "none", "no cgroup file system is mounted on /sys/fs/cgroup")
+
+
+def _free_gigabytes(path: str) -> int:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize // 1_000_000_000

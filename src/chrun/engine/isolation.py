@@ -1,0 +1,41 @@
+"""Which rung of the isolation ladder a run takes here (design, section 6)."""
+
+from __future__ import annotations
+
+from chrun.errors import UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.engine.request import Isolation
+    from chrun.linux.host import Host
+    from chrun.oci.convert import Rung
+    from chrun.rootfs.rootfs import Rootfs
+
+
+def choose_rung(host: Host, wanted: Isolation) -> tuple[Rung, tuple[str, ...]]:
+    """Take the rung asked for, or with `auto` the strongest that works, and say what is missing.
+
+    Raises UnsupportedError when a rung asked for by name is not to be had, or none is.
+    """
+    lack = host.lack_of("namespaces")
+    if wanted == "chroot":
+        if not host.privileged and host.uid != 0:
+            raise UnsupportedError(
+                "cannot use --isolation chroot: chroot(2) is for root",
+                hint="as an ordinary user use --isolation namespaces",
+            )
+        return "chroot", ()
+    if lack is None:
+        lack = host.lack_of("proc")
+    if lack is None:
+        return ("confined" if wanted == "auto" else wanted), ()
+    if wanted != "auto" or not host.privileged:
+        raise UnsupportedError(f"cannot isolate the container: {lack.why}", hint=lack.hint)
+    notice = f"only the root directory is changed (--isolation chroot): {lack.why}"
+    return "chroot", (f"{notice}; {lack.hint}" if lack.hint else notice,)
+
+
+def summary_words(rung: Rung, rootfs: Rootfs) -> str:
+    """Say in a few words how a container is shut in and what its root is made of."""
+    layers = f"{len(rootfs.layers)} layer{'s' if len(rootfs.layers) != 1 else ''}"
+    return f"{rung}, {rootfs.kind} of {layers}"

@@ -1,0 +1,80 @@
+"""A container started from Python: chrun-init as a child process, and the pipes to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from chrun.runtime.launch import command_line, failure, open_init, open_plan
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Self
+
+    from chrun.engine.containers import Prepared
+
+    Stream = int | IO[bytes] | IO[str] | None
+
+_REPORT_BYTES = 8
+
+
+class Streams(Value):
+    """What the container's standard streams are, as subprocess.Popen takes them."""
+
+    stdin: Stream = None
+    stdout: Stream = None
+    stderr: Stream = None
+    text: bool = False
+
+
+class Running:
+    """A container that runs at most as long as its `with` block: leaving it early kills it.
+
+    The lifeline is a pipe that chrun-init watches. Its end here closes when the block is left, and
+    also when this whole program dies; then the container is killed and its scratch removed.
+    """
+
+    def __init__(self, prepared: Prepared, streams: Streams) -> None:
+        self._plan = prepared.plan
+        self._report_fd, report_end = os.pipe()
+        lifeline_end, self._lifeline_fd = os.pipe()
+        plan_fd, init_fd = open_plan(prepared.plan), open_init()
+        hold_fd = prepared.launch.hold_fd
+        passed = (init_fd, plan_fd, report_end, lifeline_end, hold_fd)
+        words = (f"report={report_end}", f"lifeline={lifeline_end}")
+        try:
+            self.process = subprocess.Popen(
+                command_line(prepared.launch, plan_fd, *words),
+                executable=f"/proc/self/fd/{init_fd}",
+                env={},
+                pass_fds=passed,
+                stdin=streams.stdin,
+                stdout=streams.stdout,
+                stderr=streams.stderr,
+                text=streams.text,
+            )
+        finally:
+            for passed_fd in passed:
+                os.close(passed_fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._lifeline_fd)
+        with self.process:  # closes the pipes, waits until the container is cleaned up
+            self._report = os.read(self._report_fd, _REPORT_BYTES)
+        os.close(self._report_fd)
+
+    def communicate(
+        self, content: str | bytes | None, timeout: float | None
+    ) -> tuple[str | bytes | None, str | bytes | None]:
+        """Feed the input, collect the output, wait; subprocess.TimeoutExpired after `timeout`."""
+        return self.process.communicate(content, timeout)
+
+    def exit_status(self) -> int:
+        """Give the exit status; raise what a step of the plan, or the execve, failed with."""
+        if error := failure(self._plan, self._report):
+            raise error
+        return self.process.returncode

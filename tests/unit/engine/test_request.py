@@ -1,0 +1,80 @@
+"""What users write behind -v, --tmpfs and --scratch."""
+
+from __future__ import annotations
+
+import pytest
+
+from chrun.engine.request import RunRequest, parse_size, parse_tmpfs, parse_volume
+from chrun.errors import UsageError
+from chrun.oci.spec import SpecMount
+
+
+def test_a_volume_is_bound_recursively_from_an_absolute_path(tmp_path, monkeypatch):
+    (tmp_path / "d").mkdir()
+    monkeypatch.chdir(tmp_path)
+    expected = SpecMount("/x", "bind", str(tmp_path / "d"), ("rbind",))
+    assert parse_volume("./d:/x") == parse_volume(f"{tmp_path}/d:/x:rw,z").replace(
+        options=("rbind",)
+    )
+    assert parse_volume("./d:/x") == expected
+    assert "ro" in parse_volume("./d:/x:ro").options
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/tmp", ":/x", "/tmp:", "/tmp:/x:ro:rw", "/tmp:x", "/tmp:/a/../..", "/tmp:/", "/tmp:/x:what",
+     "/tmp://"],
+)  # fmt: skip
+def test_a_volume_that_means_nothing_is_an_error(text):
+    with pytest.raises(UsageError):
+        parse_volume(text)
+
+
+def test_a_missing_source_is_an_error_and_makes_no_directory(tmp_path):
+    with pytest.raises(UsageError, match="it does not exist") as caught:
+        parse_volume(f"{tmp_path}/typo:/x")
+    assert caught.value.hint == f"mkdir -p {tmp_path}/typo"
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_named_volume_says_what_to_write_instead():
+    with pytest.raises(UsageError) as caught:
+        parse_volume("data:/x")
+    assert "./data:/x" in caught.value.hint
+
+
+def test_tmpfs_has_dockers_defaults_unless_they_are_lifted():
+    assert parse_tmpfs("/run").options == ("noexec", "nosuid", "nodev")
+    assert parse_tmpfs("/run:size=1m,exec,mode=700").options == (
+        "nosuid", "nodev", "size=1m", "exec", "mode=700",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["run", "/", "/a/..", "/run:lowerdir=/etc"])
+def test_a_tmpfs_that_means_nothing_is_an_error(text):
+    with pytest.raises(UsageError):
+        parse_tmpfs(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("10b", 10), ("4k", 4096), ("64m", 64 << 20), ("2G", 2 << 30), ("1MiB", 1 << 20),
+     ("3kb", 3072)],
+)  # fmt: skip
+def test_sizes_are_read_as_docker_reads_them(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "m", "0", "-1", "1.5g", "1t", "1gm", "٣"])
+def test_what_is_no_size_is_an_error(text):
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("image", "is_path"),
+    [("redis", False), ("./redis", True), ("/srv/root", True), ("..", True), ("a/b", False),
+     ("../x.tar.gz", True), (".", True)],
+)  # fmt: skip
+def test_a_path_starts_with_a_slash_or_a_dot(image, is_path):
+    assert RunRequest(image).is_path == is_path
