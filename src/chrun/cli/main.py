@@ -1,0 +1,121 @@
+"""The `chrun` command: finds the subcommand, catches errors, chooses the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from chrun.errors import ChrunError, CommandNotExecutableError, CommandNotFoundError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Runner = Callable[[Sequence[str], str], int]
+
+# Exit codes of chrun itself; a container's own are passed on (design, section 7).
+FAILED, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 125, 126, 127, 130
+
+# Each command is one module of this package with a function `run(words, root)`.
+COMMANDS = {
+    "run": "run a command in a container of its own",
+    "pull": "fetch an image from a registry",
+    "images": "list the images that are here",
+    "rmi": "remove images",
+    "info": "tell what this machine allows, what not, why, and what would mend it",
+    "explain": "tell what run would do, step by step, and do nothing",
+    "version": "tell the version",
+}
+
+_USAGE = """usage: chrun [--root DIRECTORY] COMMAND ...
+
+Runs any container image on any Linux machine with nothing running.
+
+commands:
+{commands}
+
+options:
+  --root DIRECTORY  where images and containers are kept (or CHRUN_HOME)
+  --help, --version
+
+"chrun COMMAND --help" tells more.
+"""
+
+
+def main() -> int:
+    """Run the command line in sys.argv and give the exit code."""
+    try:
+        return _main(sys.argv[1:])
+    except ChrunError as error:
+        _print_error(error)
+        return _exit_code(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; a second failure at exit would say so again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _main(words: Sequence[str]) -> int:
+    root, words = _split_root(words)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(usage())
+        return 0
+    name, *rest = words
+    if name == "--version":
+        name = "version"
+    if name not in COMMANDS:
+        raise _unknown_command(name)
+    return _runner(name)(rest, root)
+
+
+def usage() -> str:
+    """Give the text of `chrun --help`."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    return _USAGE.format(commands=listed)
+
+
+def _split_root(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Take `--root DIRECTORY` off the front; the default otherwise."""
+    from chrun.store.layout import default_root
+
+    if words and words[0] == "--root":
+        if len(words) < 2 or not words[1]:
+            raise UsageError("cannot read the command line: --root needs a DIRECTORY")
+        return os.path.abspath(words[1]), words[2:]
+    if words and words[0].startswith("--root="):
+        return os.path.abspath(words[0].partition("=")[2]), words[1:]
+    return default_root(), words
+
+
+def _runner(name: str) -> Runner:
+    module = __import__(f"chrun.cli.{name}", fromlist=["run"])
+    runner: Runner = module.run
+    return runner
+
+
+def _unknown_command(name: str) -> UsageError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, 1)
+    return UsageError(
+        f"cannot read the command line: chrun has no command {name!r}",
+        hint=f"did you mean {near[0]}?" if near else 'see "chrun --help"',
+    )
+
+
+def _print_error(error: ChrunError) -> None:
+    from chrun.cli.output import printable
+
+    lines = [f"chrun: {printable(str(error))}"]
+    if error.hint:
+        lines.append(f"hint: {printable(error.hint)}")
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _exit_code(error: ChrunError) -> int:
+    if isinstance(error, CommandNotFoundError):
+        return NOT_FOUND
+    return NOT_EXECUTABLE if isinstance(error, CommandNotExecutableError) else FAILED

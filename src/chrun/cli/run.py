@@ -1,0 +1,181 @@
+"""chrun run: a command in a container of its own, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from chrun.cli.options import Command, Option, parse_options
+from chrun.engine.request import RunRequest, parse_size, parse_tmpfs, parse_volume
+from chrun.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeVar
+
+    from chrun.cli.options import Parsed
+    from chrun.engine.request import Isolation, PullPolicy
+    from chrun.rootfs.rootfs import RootfsKind
+
+    Choice = TypeVar("Choice", bound=str)
+
+_ISOLATIONS: tuple[Isolation, ...] = ("auto", "chroot", "namespaces", "confined")
+_ROOTFS_KINDS: tuple[RootfsKind, ...] = ("overlay", "copy")
+_PULL_POLICIES: tuple[PullPolicy, ...] = ("missing", "always", "never")
+_DEFAULT_SCRATCH_BYTES = 256 << 20  # memory that a container may fill before it sees a full disk
+
+RUN_OPTIONS = (
+    Option(("-e", "--env"), "set a variable; without =VALUE the caller's", "NAME[=VALUE]", True),
+    Option(("--entrypoint",), "run this instead of the image's entrypoint", "COMMAND"),
+    Option(("--hostname",), "the host name inside (default: the container's id)", "NAME"),
+    Option(("-i", "--interactive"), "pass standard input on"),
+    Option(("--init",), "put a PID 1 before the command that reaps orphans"),
+    Option(("--isolation",), "how much is shut out (default: auto)", "RUNG", False, _ISOLATIONS),
+    Option(("--keep",), "keep the container's files when it ends"),
+    Option(("--name",), "give the container a name", "NAME"),
+    Option(("--platform",), "the image for another platform", "OS/ARCH[/VARIANT]"),
+    Option(("--pull",), "when to ask the registry", "WHEN", False, _PULL_POLICIES),
+    Option(("-q", "--quiet"), "no word of chrun's own but errors"),
+    Option(("--read-only",), "a root file system that cannot be written to"),
+    Option(("--rm",), "remove the container when it ends (the default)"),
+    Option(("--rootfs",), "how the layers become one tree", "KIND", False, _ROOTFS_KINDS),
+    Option(("--scratch",), "where changes go: disk, or memory up to SIZE", "disk|tmpfs[:SIZE]"),
+    Option(("--tmpfs",), "an empty file system in memory", "TARGET[:OPTION,...]", True),
+    Option(("-t", "--tty"), "open a terminal inside"),
+    Option(("-u", "--user"), "who runs the command, by name or number", "USER[:GROUP]"),
+    Option(("-v", "--volume"), "show a host path inside", "SOURCE:TARGET[:ro]", True),
+    Option(("-w", "--workdir"), "where the command starts", "DIRECTORY"),
+)
+
+COMMAND = Command(
+    "run [OPTION...] IMAGE [COMMAND [ARGUMENT...]]",
+    "Run a command in a container of its own. IMAGE is a reference such as redis:7, an image ID,\n"
+    "or a path: a root directory (./rootfs) or an archive of one (./redis.tar.gz).",
+    RUN_OPTIONS,
+    interspersed=False,
+)
+
+
+def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None, Parsed]:
+    """Read the command line of `run` and of `explain`; None instead of a request for --help."""
+    parsed = parse_options(command, words)
+    if parsed.flag("help"):
+        return None, parsed
+    if not parsed.operands:
+        name = command.usage.split(" ", 1)[0]
+        raise UsageError(f"cannot {name}: no image was named", hint=f'see "chrun {name} --help"')
+    image, *args = parsed.operands
+    entrypoint = parsed.find_text("entrypoint")
+    tmpfs, volumes = parsed.texts("tmpfs"), parsed.texts("volume")
+    request = RunRequest(
+        image=image,
+        args=tuple(args),
+        entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
+        env=_environment(parsed.texts("env")),
+        working_dir=_working_dir(parsed.text("workdir")),
+        user=parsed.text("user"),
+        hostname=_hostname(parsed.text("hostname")),
+        name=parsed.text("name"),
+        mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),
+        terminal=parsed.flag("tty"),
+        readonly=parsed.flag("read-only"),
+        init=parsed.flag("init"),
+        isolation=_chosen(_ISOLATIONS, parsed.text("isolation")) or "auto",
+        rootfs=_chosen(_ROOTFS_KINDS, parsed.text("rootfs")),
+        scratch_bytes=_scratch_bytes(parsed.text("scratch", "disk")),
+        keep=parsed.flag("keep"),
+        pull=_chosen(_PULL_POLICIES, parsed.text("pull")) or "missing",
+        platform=parsed.text("platform"),
+    )
+    _check_contradictions(request, parsed)
+    return request, parsed
+
+
+def run(words: Sequence[str], root: str) -> int:
+    """Become the container's monitor; comes back only with an error, or after --help."""
+    request, parsed = parse_run(COMMAND, words)
+    if request is None:
+        sys.stdout.write(COMMAND.help_text())
+        return 0
+    quiet = parsed.flag("quiet")
+    _check_terminal(request, interactive=parsed.flag("interactive"))
+
+    from chrun.cli.engine import open_engine
+    from chrun.engine.containers import prepare
+    from chrun.runtime.launch import become
+
+    engine = open_engine(root, quiet=quiet)
+    prepared = prepare(engine, request)
+    for notice in () if quiet else prepared.notices:
+        sys.stderr.write(f"chrun: {notice}\n")
+    if not quiet and sys.stderr.isatty():
+        sys.stderr.write(f"chrun: {prepared.summary}\n")
+    if not parsed.flag("interactive"):
+        _close_input()
+    sys.stderr.flush()
+    return become(prepared.plan, prepared.launch)
+
+
+def _chosen(choices: tuple[Choice, ...], text: str) -> Choice | None:
+    """Give the choice in its own type; the parser has refused everything else."""
+    return next((choice for choice in choices if choice == text), None)
+
+
+def _environment(entries: Sequence[str]) -> tuple[str, ...]:
+    """Fill in the caller's value for a NAME alone; a variable the caller has not is left out."""
+    filled: list[str] = []
+    for entry in entries:
+        name, equals, _ = entry.partition("=")
+        if not name:
+            raise UsageError(f"cannot set variable {entry!r}: it has no name")
+        if equals:
+            filled.append(entry)
+        elif name in os.environ:
+            filled.append(f"{name}={os.environ[name]}")
+    return tuple(filled)
+
+
+def _working_dir(path: str) -> str:
+    if path and not path.startswith("/"):
+        raise UsageError(f"cannot change to {path!r}: -w must be an absolute path")
+    return path
+
+
+def _hostname(name: str) -> str:
+    """Check against hostname(7): 64 bytes of letters, digits, hyphens and dots."""
+    if len(name) > 64 or (name and not name.replace("-", "").replace(".", "").isalnum()):
+        raise UsageError(f"cannot set host name {name[:80]!r}: see hostname(7)")
+    return name
+
+
+def _scratch_bytes(text: str) -> int:
+    kind, _, size = text.partition(":")
+    if kind == "tmpfs":
+        return parse_size(size) if size else _DEFAULT_SCRATCH_BYTES
+    if text != "disk":
+        raise UsageError(f"cannot read --scratch {text!r}: expected disk or tmpfs[:SIZE]")
+    return 0
+
+
+def _check_contradictions(request: RunRequest, parsed: Parsed) -> None:
+    if request.keep and parsed.flag("rm"):
+        raise UsageError("cannot use --keep with --rm: they contradict each other")
+    if request.keep and request.scratch_bytes:
+        raise UsageError("cannot use --keep with --scratch tmpfs: memory does not stay")
+    if request.scratch_bytes and request.rootfs == "copy":
+        raise UsageError("cannot use --scratch tmpfs with --rootfs copy: the copy lies on disk")
+
+
+def _check_terminal(request: RunRequest, *, interactive: bool) -> None:
+    if request.terminal and interactive and not sys.stdin.isatty():
+        raise UsageError(
+            "cannot use -t: standard input is not a terminal", hint="use -i without -t in a pipe"
+        )
+
+
+def _close_input() -> None:
+    """Without -i the command reads an empty input, as with docker."""
+    null_fd = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null_fd, 0)
+    os.close(null_fd)
