@@ -1,0 +1,187 @@
+"""The Python API: what the command line uses, in the shape of `subprocess`.
+
+Everything here is safe to call from several threads at once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from subprocess import CompletedProcess
+from typing import TYPE_CHECKING, Literal, TypedDict, cast, overload
+
+from chrun.engine.containers import prepare
+from chrun.engine.engine import Engine
+from chrun.engine.request import RunRequest, parse_tmpfs, parse_volume
+from chrun.engine.running import Running, Streams
+from chrun.store.layout import default_root
+from chrun.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Unpack
+
+    from chrun.engine.progress import Progress
+    from chrun.engine.request import Isolation, PullPolicy
+    from chrun.engine.running import Stream
+    from chrun.store.records import ImageRecord
+
+_engines: dict[str, Engine] = {}  # one for each data directory: opening one reads the machine
+
+
+class Image(Value):
+    """An image in the store.
+
+    `reference` is canonical; `digest` the manifest's; `image_id` the configuration's; `platform`
+    such as linux/amd64; `size` in bytes, as the registry serves it.
+    """
+
+    reference: str
+    digest: str
+    image_id: str
+    platform: str
+    size: int
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of `run`; those that subprocess has not are named as on the command line.
+
+    `volumes` are "source:target[:ro]", `tmpfs` "target[:options]"; `scratch_bytes` keeps what the
+    container writes in memory, up to so many bytes; `root` is the data directory.
+    """
+
+    stdin: Stream
+    stdout: Stream
+    stderr: Stream
+    capture_output: bool
+    timeout: float | None
+    check: bool
+    env: Mapping[str, str]
+    working_dir: str
+    user: str
+    hostname: str
+    entrypoint: Sequence[str]
+    volumes: Sequence[str]
+    tmpfs: Sequence[str]
+    readonly: bool
+    init: bool
+    isolation: Isolation
+    scratch_bytes: int
+    pull: PullPolicy
+    platform: str
+    root: str
+
+
+def pull(image: str, *, platform: str = "", root: str = "") -> Image:
+    """Fetch an image from its registry and give what is in the store now.
+
+    `root` is the data directory, "" the user's own. Raises InvalidReferenceError, RegistryError,
+    ContentError, StoreError. Distribution-spec, section "Pull".
+    """
+    return _image(_engine(root).pull(image, platform))
+
+
+def images(*, root: str = "") -> tuple[Image, ...]:
+    """Give the images in the store, in the order of their names."""
+    from chrun.engine.images import list_images
+
+    return tuple(map(_image, list_images(_engine(root).store)))
+
+
+@overload
+def run(
+    image: str,
+    args: Sequence[str] = (),
+    *,
+    text: Literal[True],
+    input: str | None = None,
+    **options: Unpack[RunOptions],
+) -> CompletedProcess[str]: ...
+@overload
+def run(
+    image: str,
+    args: Sequence[str] = (),
+    *,
+    text: Literal[False] = False,
+    input: bytes | None = None,
+    **options: Unpack[RunOptions],
+) -> CompletedProcess[bytes]: ...
+def run(
+    image: str,
+    args: Sequence[str] = (),
+    *,
+    text: bool = False,
+    input: str | bytes | None = None,  # noqa: A002 - the name that subprocess.run has
+    **options: Unpack[RunOptions],
+) -> CompletedProcess[str] | CompletedProcess[bytes]:
+    """Run a command in a container of its own and wait for it, as `subprocess.run` does.
+
+    `image` is what `chrun run` takes: a reference, an image ID, or a path. `stdin`, `stdout`,
+    `stderr`, `capture_output`, `input`, `text`, `timeout` (seconds) and `check` mean what they
+    mean for subprocess; the other options are `chrun run`'s, `env` is added to the image's
+    environment. The container is gone, with all that it wrote outside volumes, when this returns
+    or raises.
+
+    Raises CommandNotFoundError, CommandNotExecutableError, SandboxError and other ChrunErrors;
+    subprocess.TimeoutExpired; subprocess.CalledProcessError with `check`.
+    """
+    request = _request(image, args, options)
+    captured = subprocess.PIPE if options.get("capture_output") else None
+    streams = Streams(
+        stdin=options.get("stdin") if input is None else subprocess.PIPE,
+        stdout=captured or options.get("stdout"),
+        stderr=captured or options.get("stderr"),
+        text=text,
+    )
+    prepared = prepare(_engine(options.get("root", "")), request)
+    with Running(prepared, streams) as running:
+        output, errors = running.communicate(input, options.get("timeout"))
+    completed = CompletedProcess([image, *args], running.exit_status(), output, errors)
+    if options.get("check"):
+        completed.check_returncode()
+    return cast("CompletedProcess[bytes]", completed)  # or of str: `text` tells, as overloaded
+
+
+def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest:
+    entrypoint = options.get("entrypoint")
+    tmpfs, volumes = options.get("tmpfs", ()), options.get("volumes", ())
+    return RunRequest(
+        image=image,
+        args=tuple(args),
+        entrypoint=None if entrypoint is None else tuple(entrypoint),
+        env=tuple(f"{name}={content}" for name, content in options.get("env", {}).items()),
+        working_dir=options.get("working_dir", ""),
+        user=options.get("user", ""),
+        hostname=options.get("hostname", ""),
+        mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),
+        readonly=options.get("readonly", False),
+        init=options.get("init", False),
+        isolation=options.get("isolation", "auto"),
+        scratch_bytes=options.get("scratch_bytes", 0),
+        pull=options.get("pull", "missing"),
+        platform=options.get("platform", ""),
+    )
+
+
+def _engine(root: str) -> Engine:
+    root = os.path.abspath(root) if root else default_root()
+    engine = _engines.get(root)
+    if engine is None:
+        engine = _engines.setdefault(root, Engine(root, _no_progress))
+    return engine
+
+
+def _no_progress() -> Progress:
+    from chrun.engine.progress import Silent
+
+    return Silent()
+
+
+def _image(record: ImageRecord) -> Image:
+    return Image(
+        record.reference,
+        str(record.manifest_digest),
+        str(record.image_id),
+        str(record.config.platform),
+        record.size,
+    )
