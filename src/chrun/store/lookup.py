@@ -37,12 +37,6 @@ def look_up(layout: Layout, name: str, platform: str) -> tuple[Signature, ImageR
     return signature, _identified(layout, own, name)
 
 
-def find_ref(layout: Layout, reference: Reference, platform: Platform) -> Ref | None:
-    """Find the entry of a reference that serves a platform best."""
-    _signature, refs = load_refs(layout)
-    return _best(_matching([ref for ref in refs if ref.resolved], reference), platform)
-
-
 def load_records(layout: Layout) -> tuple[ImageRecord, ...]:
     """Read every image that chrun pulled, in the order of the index."""
     _signature, refs = load_refs(layout)
@@ -53,9 +47,7 @@ def load_record(layout: Layout, ref: Ref) -> ImageRecord:
     """Read an image's manifest and configuration; StoreError when one is missing or wrong."""
     digest = ref.descriptor.digest
     try:
-        manifest = parse_document(str(digest), load_document(layout, digest))
-        if not isinstance(manifest, Manifest):
-            raise StoreError(f"cannot read {ref.name}: {digest} is an index, expected a manifest")
+        manifest = load_manifest(layout, ref)
         config_digest = manifest.config.digest
         config = parse_config(str(config_digest), load_document(layout, config_digest))
     except ContentError as error:
@@ -69,6 +61,15 @@ def load_record(layout: Layout, ref: Ref) -> ImageRecord:
         layers=tuple(map(layout.layer_dir, config.diff_ids)),
         size=manifest.config.size + sum(layer.size for layer in manifest.layers),
     )
+
+
+def load_manifest(layout: Layout, ref: Ref) -> Manifest:
+    """Read the manifest of an entry; StoreError when it is missing, ContentError when wrong."""
+    digest = ref.descriptor.digest
+    document = parse_document(str(digest), load_document(layout, digest))
+    if not isinstance(document, Manifest):
+        raise StoreError(f"cannot read {ref.name}: {digest} is an index, expected a manifest")
+    return document
 
 
 def id_matches(record: ImageRecord, text: str) -> bool:

@@ -31,17 +31,20 @@ if TYPE_CHECKING:
 
 _NAME = "org.opencontainers.image.ref.name"
 _RESOLVED = "chrun.resolved-digest"
+_WANTED = "chrun.wanted-platform"
 
 
 class Ref(Value):
     """An entry of the index: a name, the manifest it has here, and its digest in the registry.
 
-    `resolved` is None for entries that another tool made; `written` is the entry's JSON.
+    `resolved` is None for entries that another tool made. `wanted` is the platform that was asked
+    for, which the image's own may only be good enough for. `written` is the entry's JSON.
     """
 
     name: str
     descriptor: Descriptor
     resolved: Digest | None
+    wanted: str
     written: Mapping[str, object]
 
     @classmethod
@@ -54,15 +57,23 @@ class Ref(Value):
             annotations.get(_NAME, ""),
             descriptor,
             Digest.parse(resolved) if resolved else None,
+            annotations.get(_WANTED, ""),
             document.fields,
         )
 
     @classmethod
-    def of(cls, name: str, descriptor: Descriptor, resolved: Digest, platform: Platform) -> Ref:
+    def of(
+        cls,
+        name: str,
+        descriptor: Descriptor,
+        resolved: Digest,
+        platform: Platform,
+        wanted: str,
+    ) -> Ref:
         """Make the entry for an image that was pulled."""
-        annotations = ((_NAME, name), (_RESOLVED, str(resolved)))
+        annotations = ((_NAME, name), (_RESOLVED, str(resolved)), (_WANTED, wanted))
         marked = descriptor.replace(platform=platform, annotations=annotations)
-        return cls(name, marked, resolved, marked.to_json())
+        return cls(name, marked, resolved, wanted, marked.to_json())
 
     @property
     def key(self) -> tuple[str, Platform | None]:

@@ -1,0 +1,227 @@
+"""Fetching one layer: registry -> verified bytes -> partial file and tree -> blob and layer.
+
+The bytes are unpacked while they arrive. Those that an earlier attempt left on the disk come
+first, through the same checks, so a transfer that broke, or a chrun that was killed, costs only
+what had not arrived.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from chrun.layers.limits import limits_below
+from chrun.layers.owners import Owners
+from chrun.layers.unpack import unpack_layer
+
+from chrun.errors import ContentError, DigestMismatchError, RegistryError, UnsafeLayerError
+from chrun.oci.verify import verified
+from chrun.store.blobs import adopt_blob, has_blob
+from chrun.store.faults import store_error
+from chrun.store.layers import adopt_layer, has_layer, sync_file_system
+from chrun.store.locks import try_hold_file, wait_hold_file
+from chrun.store.partial import tree_dir
+from chrun.store.removal import discard
+from chrun.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from chrun.engine.parallel import Cancellation
+    from chrun.engine.progress import Part, Progress
+    from chrun.oci.digest import Digest
+    from chrun.oci.manifest import Descriptor
+    from chrun.oci.reference import Reference
+    from chrun.registry.client import Registry
+    from chrun.store.layout import Layout
+    from chrun.store.locks import Hold
+
+_CHUNK_BYTES = 1 << 20
+_ATTEMPTS = 5  # in a row that bring nothing
+_PAUSE_SECONDS = 0.2  # before the first of them, twice as long before each further one
+
+
+class LayerFetch(Value):
+    """A layer that an image needs: its blob, and the diff ID that its tar must have."""
+
+    part: Part
+    descriptor: Descriptor
+    diff_id: Digest
+
+
+class LayerFetcher:
+    """Makes sure that layers are in the store; safe to use from several threads.
+
+    What it made sure of stays, whoever clears the store up, until `release`.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        registry: Registry,
+        reference: Reference,
+        progress: Progress,
+        cancellation: Cancellation,
+    ) -> None:
+        self._layout = layout
+        self._registry = registry
+        self._reference = reference
+        self._progress = progress
+        self._cancellation = cancellation
+        self._claims: list[Hold] = []
+
+    def release(self) -> None:
+        """Let go of the layers: now something else refers to them, or nothing does."""
+        for claim in self._claims:
+            claim.release()
+
+    def ensure(self, layer: LayerFetch) -> None:
+        """Have blob and layer in the store, whole and on the disk. A no-op when they are there.
+
+        Several may want one layer at once: who finds it missing fetches it alone, the others wait.
+        RegistryError, ContentError, or StoreError when it cannot be kept.
+        """
+        try:
+            self._ensure(layer)
+        except OSError as error:
+            raise store_error(f"store {layer.part}", error) from error
+
+    def _ensure(self, layer: LayerFetch) -> None:
+        self._claims.append(self._claim(layer, layer.diff_id))
+        fetched = False
+        while True:
+            held = self._claim(layer, layer.descriptor.digest)
+            if self._is_here(layer):
+                self._claims.append(held)
+                break
+            with held:
+                if held.upgrade() and not self._is_here(layer):
+                    self._fetch(layer)
+                    fetched = True
+        if fetched:
+            self._progress.finished(layer.part)
+        else:
+            self._progress.present(layer.part)
+
+    def _claim(self, layer: LayerFetch, digest: Digest) -> Hold:
+        """Lock a blob or layer against its removal, when nobody makes it at the moment."""
+        path = self._layout.lock_path(digest)
+        if held := try_hold_file(path, shared=True):
+            return held
+        self._progress.waiting(layer.part)
+        return wait_hold_file(path, self._cancellation.sleep)
+
+    def _is_here(self, layer: LayerFetch) -> bool:
+        return has_blob(self._layout, layer.descriptor.digest) and has_layer(
+            self._layout, layer.diff_id
+        )
+
+    def _fetch(self, layer: LayerFetch) -> None:
+        digest = layer.descriptor.digest
+        complete = has_blob(self._layout, digest)
+        path = self._layout.blob_path(digest) if complete else self._layout.partial_path(digest)
+        with _open_to_append(path, layer.descriptor.size) as file:
+            chunks = verified(str(layer.part), self._arriving(layer, file), layer.descriptor)
+            try:
+                self._keep(layer, chunks, file)
+            except ContentError:
+                os.unlink(path)  # nothing good will come of these bytes
+                raise
+        if not complete:
+            adopt_blob(self._layout, digest, path)
+
+    def _keep(self, layer: LayerFetch, chunks: Iterator[bytes], file: BinaryIO) -> None:
+        """Take a blob in, and unpack it unless another blob had the same layer in it."""
+        if has_layer(self._layout, layer.diff_id):
+            _read_on(chunks)
+            os.fsync(file.fileno())
+            return
+        tree = tree_dir(self._layout, layer.descriptor.digest)
+        discard(self._layout, tree)  # of one who was killed
+        os.mkdir(tree, 0o755)
+        try:
+            self._unpack(layer, chunks, tree)
+            sync_file_system(tree)  # the blob's file, too
+            adopt_layer(self._layout, layer.diff_id, tree)
+        finally:
+            discard(self._layout, tree)  # without effect when it became the layer
+
+    def _unpack(self, layer: LayerFetch, chunks: Iterator[bytes], tree: str) -> None:
+        what = str(layer.part)
+        try:
+            diff_id = unpack_layer(
+                what,
+                chunks,
+                tree,
+                media_type=layer.descriptor.media_type,
+                owners=image_owners(),
+                limits=limits_below(tree),
+            )
+        except UnsafeLayerError:
+            raise
+        except ContentError:
+            _read_on(chunks)  # if these are the wrong bytes, that is what has to be said
+            raise
+        _read_on(chunks)
+        if diff_id != layer.diff_id:
+            raise DigestMismatchError(
+                f"cannot unpack {what}: its content has diff ID {diff_id}, expected {layer.diff_id}"
+            )
+
+    def _arriving(self, layer: LayerFetch, file: BinaryIO) -> Iterator[bytes]:
+        """Give the blob's bytes: those in the file, then the rest, which is written to it."""
+        self._progress.started(layer.part, os.fstat(file.fileno()).st_size)
+        while chunk := file.read(_CHUNK_BYTES):
+            self._cancellation.check()
+            yield chunk
+        failures = 0
+        while (start := file.tell()) < layer.descriptor.size:
+            try:
+                yield from self._transferred(layer, file)
+            except RegistryError as error:
+                failures = 0 if file.tell() > start else failures + 1
+                if not _is_passing(error) or failures >= _ATTEMPTS:
+                    raise
+                self._progress.resuming(layer.part, str(error))
+                self._cancellation.sleep(_PAUSE_SECONDS * 2**failures)
+
+    def _transferred(self, layer: LayerFetch, file: BinaryIO) -> Iterator[bytes]:
+        """Give what one request brings, from the end of the file on, and write it there."""
+        start = file.tell()
+        with self._registry.open_blob(self._reference, layer.descriptor, start) as stream:
+            skipped = start - stream.offset  # where the server knows no ranges
+            for received in stream:
+                self._cancellation.check()
+                chunk = received[skipped:]
+                skipped = max(0, skipped - len(received))
+                file.write(chunk)
+                self._progress.advanced(layer.part, len(chunk))
+                if chunk:
+                    yield chunk
+        if file.tell() == start:
+            raise RegistryError(f"cannot fetch {layer.part}: the registry sent no more bytes")
+
+
+def image_owners() -> Owners:
+    """Say who is to own unpacked files: whom the image names, if that can be."""
+    return Owners.IMAGE if os.geteuid() == 0 else Owners.CALLER
+
+
+def _open_to_append(path: str, size: int) -> BinaryIO:
+    """Open a blob or the beginning of one; one that is too long is begun again."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.fstat(fd).st_size > size:
+        os.ftruncate(fd, 0)
+    return os.fdopen(fd, "r+b", buffering=0)
+
+
+def _read_on(chunks: Iterator[bytes]) -> None:
+    """Read to the end, where the digest is compared."""
+    for _chunk in chunks:
+        pass
+
+
+def _is_passing(error: RegistryError) -> bool:
+    """Say whether an error may pass: a broken transfer, or a server with trouble of its own."""
+    return type(error) is RegistryError and (error.status < 400 or error.status >= 500)
