@@ -12,7 +12,7 @@ import stat
 from chrun.errors import UsageError
 from chrun.oci.digest import Digest
 from chrun.store.faults import store_error
-from chrun.store.layers import adopt_layer, has_layer, sync_file_system
+from chrun.store.layers import adopt_layer, has_layer
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -59,8 +59,11 @@ def _find(layout: Layout, link: str) -> Digest | None:
 
 
 def _unpack(store: Store, path: str, link: str) -> Digest:
-    from chrun.layers.unpack import unpack_archive  # most starts need no unpacking
-
+    # most starts need no unpacking
+    from chrun.engine.owners import choose_owners
+    from chrun.layers.limits import limits_below
+    from chrun.layers.unpack import unpack_archive
+    from chrun.store.durable import sync_file_system
     from chrun.store.locks import try_hold_file, wait_hold_file
     from chrun.store.removal import discard, empty_trash
 
@@ -75,7 +78,9 @@ def _unpack(store: Store, path: str, link: str) -> Digest:
         try:
             discard(layout, tree)  # of one who was killed
             os.mkdir(tree, 0o755)
-            diff_id = unpack_archive(path, _chunks(path), tree)
+            diff_id = unpack_archive(
+                path, _chunks(path), tree, owners=choose_owners(), limits=limits_below(tree)
+            )
             sync_file_system(tree)
             with store.hold(shared=True):  # between the layer's name and what refers to it
                 adopt_layer(layout, diff_id, tree)

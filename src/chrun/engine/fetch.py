@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from chrun.layers.limits import limits_below
-from chrun.layers.owners import Owners
-from chrun.layers.unpack import unpack_layer
-
+from chrun.engine.owners import choose_owners
 from chrun.errors import ContentError, DigestMismatchError, RegistryError, UnsafeLayerError
+from chrun.layers.limits import limits_below
+from chrun.layers.unpack import unpack_layer
 from chrun.oci.verify import verified
 from chrun.store.blobs import adopt_blob, has_blob
+from chrun.store.durable import sync_file_system
 from chrun.store.faults import store_error
-from chrun.store.layers import adopt_layer, has_layer, sync_file_system
+from chrun.store.layers import adopt_layer, has_layer
 from chrun.store.locks import try_hold_file, wait_hold_file
 from chrun.store.partial import tree_dir
 from chrun.store.removal import discard
@@ -155,7 +155,7 @@ class LayerFetcher:
                 chunks,
                 tree,
                 media_type=layer.descriptor.media_type,
-                owners=image_owners(),
+                owners=choose_owners(),
                 limits=limits_below(tree),
             )
         except UnsafeLayerError:
@@ -201,11 +201,6 @@ class LayerFetcher:
                     yield chunk
         if file.tell() == start:
             raise RegistryError(f"cannot fetch {layer.part}: the registry sent no more bytes")
-
-
-def image_owners() -> Owners:
-    """Say who is to own unpacked files: whom the image names, if that can be."""
-    return Owners.IMAGE if os.geteuid() == 0 else Owners.CALLER
 
 
 def _open_to_append(path: str, size: int) -> BinaryIO:

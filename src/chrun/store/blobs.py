@@ -7,6 +7,7 @@ import os
 
 from chrun.errors import ContentError, StoreError
 from chrun.oci.manifest import MAX_DOCUMENT_BYTES
+from chrun.store.durable import sync_directory, write_synced
 from chrun.store.faults import store_error
 
 TYPE_CHECKING = False
@@ -65,20 +66,3 @@ def load_document(layout: Layout, digest: Digest) -> bytes:
     if len(content) > MAX_DOCUMENT_BYTES:
         raise StoreError(f"cannot read {path}: more than {MAX_DOCUMENT_BYTES} bytes")
     return content
-
-
-def write_synced(path: str, content: bytes) -> None:
-    """Write a file and have it on the disk before this returns."""
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_directory(directory: str) -> None:
-    """Have the names in a directory on the disk before this returns."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from chrun.store.blobs import sync_directory
+from chrun.store.durable import sync_directory
 from chrun.store.removal import discard
 
 TYPE_CHECKING = False
@@ -33,18 +33,3 @@ def adopt_layer(layout: Layout, diff_id: Digest, tree_dir: str) -> None:
             raise
         discard(layout, tree_dir)
     sync_directory(layout.layers_dir)
-
-
-def sync_file_system(directory: str) -> None:
-    """Have all that was written to a directory's file system on the disk before this returns.
-
-    syncfs(2), of which Python knows nothing but every system has a program: fsync(2) of each file
-    takes many times as long, and os.sync waits for every disk and network share of the machine.
-    """
-    try:
-        pid = os.posix_spawnp("sync", ["sync", "-f", directory], os.environ)
-        _pid, status = os.waitpid(pid, 0)
-    except FileNotFoundError:
-        status = -1
-    if status != 0:  # no such program, or an older one
-        os.sync()

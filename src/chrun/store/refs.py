@@ -15,7 +15,7 @@ from chrun.oci.digest import Digest
 from chrun.oci.document import Document
 from chrun.oci.manifest import Descriptor
 from chrun.oci.media_types import OCI_INDEX
-from chrun.store.blobs import sync_directory, write_synced
+from chrun.store.durable import sync_directory, write_synced
 from chrun.store.faults import store_error
 from chrun.store.locks import hold
 from chrun.store.records import signature_of

@@ -121,8 +121,13 @@ def _fill(layout: Layout) -> None:
     """Make what a store has, and mark it as finished; done twice, it changes nothing."""
     for directory in layout.directories:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    with open(f"{layout.images_dir}/oci-layout", "w", encoding="ascii") as file:
-        file.write('{"imageLayoutVersion":"1.0.0"}')
+    for path, text in (
+        (f"{layout.images_dir}/oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
+        (layout.index_path, '{"schemaVersion":2,"manifests":[]}'),
+    ):
+        if not os.path.exists(path):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
     marker = f"{layout.partial_dir}/marker"
     if not os.path.islink(marker):
         os.symlink(str(VERSION), marker)
