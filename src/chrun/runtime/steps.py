@@ -159,7 +159,7 @@ class Root(Step):
 
 
 class Mount(Step):
-    """Mount a file system inside the root; the target must be a real directory there."""
+    """Mount a file system inside the root, where `follow` allows it through symlinks inside it."""
 
     number: ClassVar[int] = 9
     words: ClassVar[str] = "mount {0.fstype} on {0.target}"
@@ -168,6 +168,7 @@ class Mount(Step):
     flags: int
     options: str
     explained: tuple[Note, ...] = ()
+    follow: bool = False  # never for /proc, /dev, /sys: an image may make those symlinks
 
     @property
     def why(self) -> str:

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "capabilities.h"
+
+#include <stdbool.h>
+#include <sys/prctl.h>
+
+#include <linux/capability.h>
+
+#include "kernel.h"
+
+enum { WORDS = _LINUX_CAPABILITY_U32S_3, CAPABILITY_BITS = 64 };
+
+typedef struct __user_cap_data_struct cap_data[WORDS];
+
+static struct __user_cap_header_struct header(void)
+{
+	return (struct __user_cap_header_struct){ _LINUX_CAPABILITY_VERSION_3, 0 };
+}
+
+static int set(uint64_t effective, uint64_t permitted, uint64_t inheritable)
+{
+	struct __user_cap_header_struct version = header();
+	cap_data data;
+
+	for (int i = 0; i < WORDS; i++) {
+		data[i].effective = (uint32_t)(effective >> 32 * i);
+		data[i].permitted = (uint32_t)(permitted >> 32 * i);
+		data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
+	}
+	return result(syscall(SYS_capset, &version, data));
+}
+
+static int get_permitted(uint64_t *permitted)
+{
+	struct __user_cap_header_struct version = header();
+	cap_data data = { { 0 } };
+
+	if (syscall(SYS_capget, &version, data) < 0)
+		return -errno;
+	*permitted = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+	return 0;
+}
+
+static int drop_from_bounding(uint64_t kept)
+{
+	for (int n = 0; n < CAPABILITY_BITS; n++) {
+		if (kept >> n & 1)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, n, 0, 0, 0) < 0)
+			return errno == EINVAL ? 0 : -errno; /* behind this kernel's last */
+	}
+	return 0;
+}
+
+static int raise_ambient(uint64_t ambient)
+{
+	for (int n = 0; n < CAPABILITY_BITS; n++)
+		if (ambient >> n & 1 &&
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, 0, 0) < 0)
+			return -errno;
+	return 0;
+}
+
+int set_capabilities(const struct capability_sets *sets)
+{
+	uint64_t has = 0;
+	int error = get_permitted(&has);
+	uint64_t permitted = sets->permitted & has, effective = sets->effective & has;
+
+	/* a change of user emptied the effective set; dropping needs CAP_SETPCAP in it */
+	if (!error)
+		error = set(has, has, 0);
+	if (!error)
+		error = drop_from_bounding(sets->bounding);
+	if (!error)
+		error = set(effective, permitted, sets->inheritable & has);
+	return error ? error : raise_ambient(sets->ambient & permitted & sets->inheritable);
+}

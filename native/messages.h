@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the container's first process tells the monitor before it is the command: one message is a
+ * failure, or the two ends of its terminal. The socket closes on execve(2): then all went well. */
+#ifndef CHRUN_MESSAGES_H
+#define CHRUN_MESSAGES_H
+
+#include <stdint.h>
+
+struct failure {
+	uint32_t position; /* of the step in the plan */
+	uint32_t error;    /* errno */
+};
+
+struct message {
+	struct failure failure;
+	int master, slave; /* -1 unless the message brought them */
+};
+
+int send_failure(int monitor, struct failure failure);
+int send_terminal(int monitor, int master, int slave);
+
+/* Receive without waiting: 1 for a message, 0 at the end, -EAGAIN when there is none yet. */
+int receive(int socket, struct message *message);
+
+#endif

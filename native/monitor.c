@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "monitor.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "kernel.h"
+#include "messages.h"
+#include "remove.h"
+#include "say.h"
+#include "signals.h"
+#include "steps.h"
+#include "terminal.h"
+
+enum { TO_MONITOR = STDERR_FILENO + 1 }; /* the socket's number in the container */
+
+enum { POLL_SIGNALS, POLL_CHILD, POLL_LIFELINE, POLL_TERMINAL, POLLS = 3 + TERMINAL_POLLS };
+
+struct monitor {
+	const struct plan *plan;
+	const struct options *options;
+	struct command command; /* argv is NULL for a plan that executes nothing */
+	uint64_t namespaces;
+	pid_t pid;       /* the container's first process; 0 when it was waited for */
+	int signals;     /* a signalfd */
+	int child, peer; /* the two ends of the socket; the first process has the other one */
+	int lifeline;
+	bool executed;   /* the first process is the command, or waits for it */
+	bool failed;     /* a step did: the exit status is chrun's own */
+	int killed_for;  /* the signal whose default action was carried out for the container */
+	int status;
+	struct terminal terminal;
+};
+
+/* The first failure counts, and is told where the caller wants to hear of it. */
+static void fail(struct monitor *m, uint32_t position, int error)
+{
+	struct failure failure = { position, (uint32_t)error };
+	struct record record;
+
+	if (m->failed || !plan_at(m->plan, position, &record))
+		return;
+	m->failed = true;
+	m->status = exit_status_of(record.number, error);
+	terminal_restore(&m->terminal);
+	if (m->options->report < 0)
+		say_step_failure(&record, m->command.argv ? m->command.argv[0] : NULL, error);
+	else if (write(m->options->report, &failure, sizeof(failure)) < 0)
+		return; /* the caller is gone, and with it who could be told */
+}
+
+/* ---- in the container's first process ---- */
+
+int close_from(int first)
+{
+	int error = result(syscall(SYS_close_range, first, ~0U, 0));
+
+	if (!is_missing(error))
+		return error;
+	for (long fd = sysconf(_SC_OPEN_MAX); fd-- > first;) /* before Linux 5.9 */
+		close((int)fd);
+	return 0;
+}
+
+int bind_to_monitor(const struct container *c)
+{
+	struct pollfd end = { c->monitor, 0, 0 };
+	int error = result(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+
+	if (error)
+		return error;
+	if (poll(&end, 1, 0) < 0)
+		return -errno;
+	return end.revents & POLLHUP ? -EPIPE : 0; /* it died before it was asked to take us along */
+}
+
+/* Leave everything of the caller's behind but stdio and the socket. A session of its own keeps the
+ * caller's terminal from sending it signals twice, and it from typing there (TIOCSTI). */
+static int detach(struct container *c, int peer)
+{
+	int error = peer == TO_MONITOR ? 0 : result(dup3(peer, TO_MONITOR, O_CLOEXEC));
+
+	c->monitor = TO_MONITOR;
+	if (error >= 0)
+		error = close_from(TO_MONITOR + 1);
+	if (!error)
+		error = bind_to_monitor(c);
+	if (!error && setsid() < 0)
+		error = -errno;
+	umask(0); /* the plan's modes are meant as they are */
+	return error;
+}
+
+static int build_and_run(struct monitor *m, struct container *c)
+{
+	int error = detach(c, m->peer);
+
+	if (!error)
+		error = run_steps(c);
+	if (error || !m->command.argv)
+		return error;
+	c->position++;
+	return command_run(&m->command, c);
+}
+
+static _Noreturn void run_container(struct monitor *m)
+{
+	struct container c = {
+		.plan = m->plan,
+		.id = m->options->id,
+		.scratch = m->options->scratch,
+		.root = -1,
+		.quiet = m->options->report >= 0,
+	};
+	int status = build_and_run(m, &c);
+
+	if (status >= 0)
+		_exit(status);
+	(void)send_failure(c.monitor, (struct failure){ c.position, (uint32_t)-status });
+	_exit(EXIT_CHRUN_FAILED); /* the monitor knows better which */
+}
+
+/* ---- in the monitor ---- */
+
+/* clone3(2), and clone(2) before Linux 5.3 and where a filter cannot look into clone3's memory. */
+static pid_t clone_into(uint64_t namespaces)
+{
+	struct clone3_arguments arguments = { .flags = namespaces, .exit_signal = SIGCHLD };
+	int pid = result(syscall(SYS_clone3, &arguments, sizeof(arguments)));
+
+	if (pid == -ENOSYS)
+		pid = result(syscall(SYS_clone, namespaces | SIGCHLD, NULL, NULL, NULL, NULL));
+	return pid;
+}
+
+/* Take signals only through the signalfd, so that none falls between two lines. */
+static int take_signals(struct monitor *m)
+{
+	sigset_t taken = forwarded_signals();
+
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR) /* were it ignored, nobody could wait */
+		return -errno;
+	if (sigprocmask(SIG_BLOCK, &taken, NULL) < 0)
+		return -errno;
+	m->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+	return m->signals < 0 ? -errno : 0;
+}
+
+static int start(struct monitor *m)
+{
+	int ends[2] = { -1, -1 };
+	int error = take_signals(m);
+
+	if (!error)
+		error = result(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+	if (error)
+		return error;
+	m->child = ends[0];
+	m->peer = ends[1];
+	m->pid = clone_into(m->namespaces);
+	if (m->pid == 0) {
+		close(m->child);
+		run_container(m);
+	}
+	close(m->peer);
+	return m->pid < 0 ? m->pid : 0;
+}
+
+static void close_report(const struct monitor *m)
+{
+	if (m->options->report >= 0)
+		close(m->options->report);
+}
+
+/* Hear what the first process has to say; the end of it is execve(2), or its death. */
+static void hear_child(struct monitor *m)
+{
+	struct message message;
+	int heard;
+
+	while ((heard = receive(m->child, &message)) > 0)
+		if (message.master >= 0)
+			terminal_start(&m->terminal, message.master, message.slave);
+		else
+			fail(m, message.failure.position, (int)message.failure.error);
+	if (heard == -EAGAIN)
+		return;
+	m->executed = true;
+	close(m->child);
+	m->child = -1;
+	close_report(m);
+}
+
+static void kill_container(struct monitor *m)
+{
+	if (m->pid > 0)
+		(void)kill(m->pid, SIGKILL); /* it may have ended: that is what was wanted */
+}
+
+static void reap(struct monitor *m)
+{
+	int status;
+
+	if (m->pid <= 0 || waitpid(m->pid, &status, WNOHANG) <= 0)
+		return;
+	m->pid = 0;
+	if (m->child >= 0)
+		hear_child(m);
+	if (m->killed_for)
+		m->status = EXIT_SIGNALLED + m->killed_for;
+	else if (!m->failed)
+		m->status = exit_status_from(status);
+}
+
+/* ^Z: what stops is the container, then the monitor, for the shell to see; both go on with fg. */
+static void stop(struct monitor *m)
+{
+	(void)kill(m->command.init ? m->pid : -m->pid, m->command.init ? SIGTSTP : SIGSTOP);
+	terminal_restore(&m->terminal);
+	(void)kill(getpid(), SIGSTOP);
+	terminal_make_raw(&m->terminal);
+	terminal_copy_size(&m->terminal);
+}
+
+/* A process that is PID 1 of its namespace is spared by the kernel where others would be ended, and
+ * one that is not executed yet holds signals back. Users expect ^C and kill to work. */
+static void forward(struct monitor *m, int number, bool from_terminal)
+{
+	bool spared = !m->executed || m->namespaces & CLONE_NEWPID;
+
+	if (spared && is_deadly(number) && (!m->executed || !is_handled(m->pid, number))) {
+		m->killed_for = number;
+		kill_container(m);
+		return;
+	}
+	/* a terminal signals the whole foreground group: so does its container's end of it */
+	(void)kill(from_terminal ? -m->pid : m->pid, number);
+}
+
+static void take_signal(struct monitor *m, const struct signalfd_siginfo *info)
+{
+	int number = (int)info->ssi_signo;
+
+	if (number == SIGCHLD) {
+		reap(m);
+		return;
+	}
+	if (m->pid <= 0)
+		return;
+	switch (number) {
+	case SIGPIPE: /* the monitor's own, from relaying */
+	case SIGTTIN:
+	case SIGTTOU:
+		return;
+	case SIGTSTP:
+		stop(m);
+		return;
+	case SIGWINCH:
+		if (m->terminal.master >= 0) {
+			terminal_copy_size(&m->terminal); /* which sends it inside */
+			return;
+		}
+	}
+	forward(m, number, info->ssi_code == SI_KERNEL || number == SIGCONT);
+}
+
+static void take_signals_in(struct monitor *m)
+{
+	struct signalfd_siginfo info;
+
+	while (read(m->signals, &info, sizeof(info)) == sizeof(info))
+		take_signal(m, &info);
+}
+
+static void watch_lifeline(struct monitor *m)
+{
+	char ignored[64];
+
+	if (read(m->lifeline, ignored, sizeof(ignored)) > 0)
+		return;
+	m->lifeline = -1;
+	kill_container(m);
+}
+
+static void wait_for_end(struct monitor *m)
+{
+	struct pollfd polls[POLLS];
+
+	while (m->pid > 0) {
+		polls[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
+		polls[POLL_CHILD] = (struct pollfd){ m->child, POLLIN, 0 };
+		polls[POLL_LIFELINE] = (struct pollfd){ m->lifeline, POLLIN, 0 };
+		terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
+		if (poll(polls, POLLS, -1) < 0)
+			continue; /* EINTR, after being stopped */
+		if (polls[POLL_CHILD].revents)
+			hear_child(m);
+		if (polls[POLL_SIGNALS].revents)
+			take_signals_in(m);
+		if (polls[POLL_LIFELINE].revents)
+			watch_lifeline(m);
+		terminal_relay(&m->terminal, polls + POLL_TERMINAL);
+	}
+}
+
+/* Clean-up runs whatever happened before, and its failures never hide what did. */
+static void clean_up(const struct monitor *m)
+{
+	struct cursor next = m->plan->records;
+	struct record record = { 0 };
+	char path[PATH_MAX];
+
+	while (plan_next(&next, &record)) {
+		int error;
+
+		if (record.number != STEP_REMOVE_TREE)
+			continue;
+		error = host_path(m->options->scratch, record.fields[0].text, path, sizeof(path));
+		if (!error)
+			error = remove_tree(path);
+		if (error)
+			say_step_failure(&record, NULL, -error);
+	}
+}
+
+static int find_command(struct monitor *m)
+{
+	struct record record;
+
+	if (plan_find(m->plan, STEP_EXEC, &record))
+		return command_prepare(&m->command, &record, m->options->tail);
+	return 0;
+}
+
+static uint64_t namespaces_of(const struct plan *plan)
+{
+	struct record record;
+
+	return plan_find(plan, STEP_CLONE, &record) ? record.fields[0].number : 0;
+}
+
+int monitor(const struct plan *plan, const struct options *options)
+{
+	static struct monitor m = { .terminal = { .master = -1, .slave = -1 } };
+	struct record exec;
+	int error;
+
+	m.plan = plan;
+	m.options = options;
+	m.lifeline = options->lifeline;
+	m.namespaces = namespaces_of(plan);
+	m.child = m.peer = m.signals = -1;
+	error = find_command(&m);
+	if (error && plan_find(plan, STEP_EXEC, &exec))
+		fail(&m, exec.position, -error);
+	else if ((error = start(&m)))
+		fail(&m, 0, -error);
+	wait_for_end(&m);
+	terminal_drain(&m.terminal);
+	terminal_restore(&m.terminal);
+	clean_up(&m);
+	return m.status;
+}

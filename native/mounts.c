@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "mounts.h"
+
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+
+#include "kernel.h"
+#include "root.h"
+
+/* statvfs(3)'s flags are mount(2)'s, but for relatime */
+enum { STATVFS_RELATIME = 0x1000, KEPT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC };
+
+struct fd_path fd_path(int fd)
+{
+	struct fd_path path = { "/proc/self/fd/" };
+	char *at = path.text + strlen(path.text);
+	int power = 1;
+
+	while (fd / power >= 10)
+		power *= 10;
+	for (; power; power /= 10)
+		*at++ = (char)('0' + fd / power % 10);
+	return path;
+}
+
+int mount_on(int target, const char *source, const char *fstype, unsigned long flags,
+	     const char *options)
+{
+	return result(mount(source, fd_path(target).text, fstype, flags, options));
+}
+
+static int set_flags(int fd, unsigned long flags, int how)
+{
+	struct mount_attributes attributes = { .set = flags }; /* MOUNT_ATTR_* equal MS_* here */
+
+	return result(syscall(SYS_mount_setattr, fd, "", (unsigned)how | EMPTY_PATH, &attributes,
+			      sizeof(attributes)));
+}
+
+/* The way before Linux 5.12. A remount replaces all flags, and in a user namespace those that are
+ * locked must be repeated. */
+static int remount(int fd, unsigned long flags)
+{
+	struct statvfs status;
+
+	if (fstatvfs(fd, &status) < 0)
+		return -errno;
+	flags |= status.f_flag & (KEPT_FLAGS | MS_NOATIME | MS_NODIRATIME);
+	if (status.f_flag & STATVFS_RELATIME)
+		flags |= MS_RELATIME;
+	return mount_on(fd, NULL, NULL, MS_REMOUNT | MS_BIND | flags, NULL);
+}
+
+int make_read_only(int fd)
+{
+	int error = set_flags(fd, MS_RDONLY, 0);
+
+	return is_missing(error) ? remount(fd, MS_RDONLY) : error;
+}
+
+/* Copy the mount, set its flags while nobody sees it, then put it in place (Linux 5.12). */
+static int bind_with_flags(int source, int target, bool recursive, unsigned long flags)
+{
+	unsigned how = recursive ? RECURSIVE : 0;
+	closing int tree = result(syscall(SYS_open_tree, source, "",
+					  O_CLOEXEC | TREE_CLONE | EMPTY_PATH | how));
+	int error = tree < 0 ? tree : set_flags(tree, flags, (int)how);
+
+	if (error)
+		return error;
+	return result(syscall(SYS_move_mount, tree, "", target, "", MOVE_EMPTY_PATHS));
+}
+
+static int is_same(int one, int other)
+{
+	struct stat a, b;
+
+	if (fstat(one, &a) < 0 || fstat(other, &b) < 0)
+		return -errno;
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? 0 : -EAGAIN;
+}
+
+/* The way before Linux 5.12: `target` is what lies below the new mount, so the mount itself has to
+ * be looked up, and may by then have been exchanged by somebody who shares the volume. */
+static int bind_then_remount(int source, int root, const char *path, int target, bool recursive,
+			     unsigned long flags)
+{
+	int error = mount_on(target, fd_path(source).text, NULL,
+			     MS_BIND | (recursive ? MS_REC : 0), NULL);
+	closing int mounted = error ? error : root_open(root, path, 0);
+
+	if (mounted < 0)
+		return mounted;
+	error = is_same(source, mounted);
+	return error ? error : remount(mounted, flags);
+}
+
+int bind_at(int source, int root, const char *path, int how, bool recursive, unsigned long flags)
+{
+	closing int target = root_open(root, path, how);
+	int error;
+
+	if (target < 0)
+		return target;
+	if (flags & ~(unsigned long)KEPT_FLAGS)
+		return -EINVAL;
+	if (!flags)
+		return mount_on(target, fd_path(source).text, NULL,
+				MS_BIND | (recursive ? MS_REC : 0), NULL);
+	error = bind_with_flags(source, target, recursive, flags);
+	if (is_missing(error))
+		return bind_then_remount(source, root, path, target, recursive, flags);
+	return error;
+}
+
+int mask(int target, int root)
+{
+	struct stat status;
+
+	if (fstat(target, &status) < 0)
+		return -errno;
+	if (S_ISDIR(status.st_mode))
+		return mount_on(target, "tmpfs", "tmpfs",
+				MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=555,nr_inodes=1");
+	/* An image or a neighbour may have put something else in its place (CVE-2025-31133). */
+	closing int null = root_open(root, "/dev/null", ROOT_NO_LINKS);
+
+	if (null < 0)
+		return null;
+	if (fstat(null, &status) < 0)
+		return -errno;
+	if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3))
+		return -ENODEV;
+	return mount_on(target, fd_path(null).text, NULL, MS_BIND, NULL);
+}

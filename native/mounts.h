@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Mounting on directories and files that were found before and are held by descriptors. */
+#ifndef CHRUN_MOUNTS_H
+#define CHRUN_MOUNTS_H
+
+#include <stdbool.h>
+
+struct fd_path {
+	char text[32];
+};
+
+/* The name under which the kernel finds a descriptor: /proc/self/fd/N. A mount through it lands on
+ * what was opened, whoever renames what meanwhile. */
+struct fd_path fd_path(int fd);
+
+/* mount(2) on a descriptor. */
+int mount_on(int target, const char *source, const char *fstype, unsigned long flags,
+	     const char *options);
+
+/* Show what `source` is open at `target`, a path below `root`. Flags of MS_RDONLY, MS_NOSUID,
+ * MS_NODEV and MS_NOEXEC hold for all that lies below; they are only ever added. */
+int bind_at(int source, int root, const char *target, int how, bool recursive,
+	    unsigned long flags);
+
+/* Make the mount that a descriptor is open on read-only, and leave its other flags. */
+int make_read_only(int fd);
+
+/* Cover what is open: a directory with an empty one, anything else with the container's /dev/null,
+ * after making sure that it is one. */
+int mask(int target, int root);
+
+#endif

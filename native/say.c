@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "say.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void flush(struct line *line)
+{
+	const char *at = line->bytes;
+
+	while (line->length) {
+		ssize_t written = write(STDERR_FILENO, at, line->length);
+
+		if (written <= 0)
+			break; /* nobody listens */
+		at += written;
+		line->length -= (size_t)written;
+	}
+	line->length = 0;
+}
+
+static void add_byte(struct line *line, char byte)
+{
+	if (line->length == sizeof(line->bytes))
+		flush(line);
+	line->bytes[line->length++] = byte;
+}
+
+void add_text(struct line *line, const char *text)
+{
+	for (; *text; text++)
+		add_byte(line, (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
+void add_number(struct line *line, uint64_t number)
+{
+	char digits[24];
+	char *at = digits + sizeof(digits) - 1;
+
+	*at = '\0';
+	do
+		*--at = (char)('0' + number % 10);
+	while (number /= 10);
+	add_text(line, at);
+}
+
+void say(struct line *line)
+{
+	add_byte(line, '\n');
+	flush(line);
+}
+
+void say_failure(const char *words, const char *name, const char *text, const char *hint)
+{
+	struct line line = { .length = 0 };
+
+	add_text(&line, "chrun: cannot ");
+	add_text(&line, words);
+	if (name) {
+		add_text(&line, " \"");
+		add_text(&line, name);
+		add_text(&line, "\"");
+	}
+	add_text(&line, ": ");
+	add_text(&line, text);
+	say(&line);
+	if (!*hint)
+		return;
+	add_text(&line, "hint: ");
+	add_text(&line, hint);
+	say(&line);
+}
+
+/* "Invalid argument" -> "invalid argument", but "I/O error" stays. */
+static void add_errno(struct line *line, int error)
+{
+	const char *text = strerror(error);
+	char first[2] = { text[0], '\0' };
+
+	if (text[0] >= 'A' && text[0] <= 'Z' && text[1] >= 'a' && text[1] <= 'z')
+		first[0] = (char)(text[0] - 'A' + 'a');
+	add_text(line, first);
+	add_text(line, text + 1);
+}
+
+void say_step_failure(const struct record *record, const char *name, int error)
+{
+	struct note note = plan_note(record, error);
+	struct line text = { .length = 0 };
+	bool runs = record->number == STEP_EXEC && name;
+
+	add_errno(&text, error);
+	text.bytes[text.length] = '\0';
+	say_failure(runs ? "run" : record->words, runs ? name : NULL,
+		    *note.text ? note.text : text.bytes, note.hint);
+}

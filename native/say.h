@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Lines on stderr, without stdio: it allocates, and it is most of a small program. */
+#ifndef CHRUN_SAY_H
+#define CHRUN_SAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plan.h"
+
+struct line {
+	char bytes[512];
+	size_t length;
+};
+
+/* Add a text. Its control bytes become "?": users and images choose words, and a terminal obeys. */
+void add_text(struct line *line, const char *text);
+
+void add_number(struct line *line, uint64_t number);
+
+/* End the line and write it to stderr. */
+void say(struct line *line);
+
+/* Say `chrun: cannot WORDS: TEXT`, and `hint: HINT` below unless the hint is empty. `name`, unless
+ * it is NULL, is a word of the user's that is quoted behind WORDS. */
+void say_failure(const char *words, const char *name, const char *text, const char *hint);
+
+/* Say that a step failed, in its own words; `name` is the command's, for a step that executes. */
+void say_step_failure(const struct record *record, const char *name, int error);
+
+#endif

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef CHRUN_STEPS_H
+#define CHRUN_STEPS_H
+
+#include <stdbool.h>
+
+#include "plan.h"
+
+/* The container as it is being built, in its first process. */
+struct container {
+	const struct plan *plan;
+	const char *id;          /* "" without one */
+	const char *scratch;     /* "" without one */
+	int monitor;             /* a socket: failures and the pty's master go there */
+	int root;                /* its root directory, O_PATH; -1 before and after */
+	uint32_t position;       /* the step that is being carried out */
+	bool based;              /* the working directory is the base directory */
+	bool has_terminal;       /* its stdio is its own pty */
+	bool quiet;              /* no words on stderr: the caller gets a report */
+};
+
+/* Carry out the steps between clone and exec. Stops at the first that fails, which `position` then
+ * tells, and gives -errno. */
+int run_steps(struct container *c);
+
+/* Die when the monitor dies, and now if it has died already. */
+int bind_to_monitor(const struct container *c);
+
+/* Close all descriptors from `first` on. */
+int close_from(int first);
+
+/* Write a host path as the kernel wants it: "%" stands for the scratch directory. */
+int host_path(const char *scratch, const char *path, char *whole, size_t size);
+
+#endif
