@@ -22,6 +22,7 @@ COMMANDS = {
     "pull": "fetch an image from a registry",
     "images": "list the images that are here",
     "rmi": "remove images",
+    "prune": "remove what no image and no container needs",
     "info": "tell what this machine allows, what not, why, and what would mend it",
     "explain": "tell what run would do, step by step, and do nothing",
     "version": "tell the version",

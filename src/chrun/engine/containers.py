@@ -131,7 +131,7 @@ def compose(engine: Engine, request: RunRequest) -> Composed:
     spec = make_spec(source.name, source.config, options, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung)
     plan = plan_container(spec, host, rootfs, keep=request.keep)
-    return Composed(source, spec, rootfs, plan, rung, notices + more)
+    return Composed(source, spec, rootfs, plan, rung, engine.notices + notices + more)
 
 
 def explain(engine: Engine, request: RunRequest) -> Plan:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import marshal
 import os
 
+from chrun.errors import StoreError
 from chrun.linux.host import Host, Lack, read_first_line, read_host
 from chrun.oci.platform import Platform, machine_platform, normalized
+from chrun.store.containers import clear_abandoned, create_container, remove_container
 from chrun.store.store import open_store
 
 TYPE_CHECKING = False
@@ -43,6 +45,7 @@ class Engine:
         self._make_progress = make_progress
         self._insecure = insecure
         self._host: Host | None = None
+        self.notices = self._clear_up()
 
     @property
     def host(self) -> Host:
@@ -73,6 +76,18 @@ class Engine:
 
         return open_archive(self.store, path)
 
+    def _clear_up(self) -> tuple[str, ...]:
+        """Remove what killed containers left; what cannot be removed is a notice, no more."""
+        layout = self.store.layout
+        try:
+            if clear_abandoned(layout) or os.listdir(layout.trash_dir):
+                from chrun.store.removal import empty_trash
+
+                empty_trash(layout)
+        except StoreError as error:
+            return (str(error),)
+        return ()
+
     def _read_host(self) -> Host:
         """Take the kept answers while kernel, boot and user are the same, or ask the kernel."""
         host = read_host()
@@ -91,7 +106,6 @@ class Engine:
     def probe(self, host: Host) -> tuple[Lack, ...]:
         """Ask the kernel, by trying, what this user may not do with this store."""
         from chrun.runtime.probe import probe_host
-        from chrun.store.containers import create_container, remove_container
 
         layout = self.store.layout
         container = create_container(layout, "", name="", keep=False)

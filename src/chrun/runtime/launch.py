@@ -86,10 +86,11 @@ def become(plan: Plan, launch: Launch) -> NoReturn:
 
 def failure(plan: Plan, report: bytes) -> SandboxError | None:
     """Turn what chrun-init reported, (position, errno) as two u32, into an error; None for b""."""
-    if len(report) != 8:
+    if not report:
         return None
-    position = int.from_bytes(report[:4], "little")
-    number = int.from_bytes(report[4:], "little")
+    position, number = (int.from_bytes(half, "little") for half in (report[:4], report[4:]))
+    if position >= len(plan.records):
+        return SandboxError("cannot start the container: chrun-init does not read this plan")
     step = plan.records[position]
     words = step.describe()
     text, hint = os.strerror(number).lower(), ""

@@ -56,7 +56,10 @@ def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[
     else:
         if mount.type == "devpts" and (not unprivileged or unprivileged.tty_group_mapped):
             options += f",mode=0620,gid={_TTY_GROUP}"
-        yield Mount(mount.type, mount.destination, flags, options)
+        # /proc and its like must be where every program and the steps below take them to be; what
+        # a user asks for may lie behind the image's links, /var/run for example.
+        follow = mount.destination.split("/")[1] not in {"proc", "dev", "sys"}
+        yield Mount(mount.type, mount.destination, flags, options, follow=follow)
 
 
 def plan_device(unprivileged: Unprivileged | None) -> Iterator[Step]:

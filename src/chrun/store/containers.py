@@ -115,7 +115,7 @@ def clear_abandoned(layout: Layout) -> int:
     cleared = 0
     for container_id in os.listdir(layout.containers_dir):
         cleared += _cleared(layout, container_id)
-    if cleared:
+    if os.listdir(layout.names_dir):  # chrun-init removes a container's directory, not its name
         _forget_names(layout)
     return cleared
 

@@ -1,0 +1,41 @@
+"""A store with the official busybox in it, pulled from a registry on loopback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import images
+from tests.support.chrun import Chrun
+from tests.support.registry import FakeRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as serving:
+        serving.add(images.busybox(), "busybox", "latest")
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def _pulled(tmp_path_factory: pytest.TempPathFactory, registry: FakeRegistry) -> Chrun:
+    chrun = Chrun(tmp_path_factory.mktemp("store") / "data")
+    chrun("pull", f"{registry.host}/busybox")
+    return chrun
+
+
+@pytest.fixture
+def chrun(_pulled: Chrun) -> Iterator[Chrun]:
+    """The command with busybox in its store; every test must leave the store as it found it."""
+    yield _pulled
+    assert _pulled.leftovers() == []
+
+
+@pytest.fixture
+def box(registry: FakeRegistry) -> str:
+    """The name of the busybox image."""
+    return f"{registry.host}/busybox"

@@ -1,0 +1,58 @@
+"""The installed `chrun` command, run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHRUN = str(Path(sys.executable).with_name("chrun"))
+_TIMEOUT_SECONDS = 60
+
+
+class Chrun:
+    """A data directory, and the command to use it with."""
+
+    def __init__(self, home: Path, **env: str) -> None:
+        self.home = home
+        self.env = {**os.environ, "CHRUN_HOME": str(home), **env}
+
+    def __call__(
+        self, *words: str | os.PathLike[str], input: str = "", status: int | None = 0, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end and check its exit status (None: whatever it is)."""
+        done = subprocess.run(
+            self.command(*words),
+            input=input,
+            capture_output=True,
+            text=True,
+            env={**self.env, **env},
+            timeout=_TIMEOUT_SECONDS,
+        )
+        if status is not None:
+            assert done.returncode == status, f"exit status {done.returncode}\n{done.stderr}"
+        return done
+
+    def start(self, *words: str, **options: object) -> subprocess.Popen[str]:
+        """Start a command in the background."""
+        piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            self.command(*words), text=True, env=self.env, **(piped | options)
+        )
+
+    def command(self, *words: str | os.PathLike[str]) -> Sequence[str]:
+        """Give the whole command line."""
+        return [CHRUN, *map(str, words)]
+
+    def leftovers(self) -> list[str]:
+        """Give what containers and fetches left in the data directory."""
+        return sorted(
+            f"{room}/{name}"
+            for room in ("containers", "names", "partial", "trash")
+            for name in os.listdir(self.home / room)
+        )
