@@ -110,8 +110,20 @@ static const char *read_plan(int fd, struct plan *plan)
 	error = read_all(fd, bytes, (size_t)status.st_size);
 	if (error)
 		return strerror(-error);
-	close(fd);
+	if (fd > STDERR_FILENO)
+		close(fd);
 	return plan_check(bytes, (size_t)status.st_size, plan);
+}
+
+/* Whoever closed one of 0, 1 and 2 must not have it become a socket of ours. */
+static int fill_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -errno : result(close(fd));
 }
 
 static void report_bad_plan(int report)
@@ -129,10 +141,12 @@ int main(int argc, char **argv)
 		.plan = -1, .report = -1, .lifeline = -1, .hold = -1, .id = "", .scratch = "",
 	};
 	const char *problem;
+	int error;
 
 	if (!read_options(&options, argv + (argc > 0)))
 		return EXIT_CHRUN_FAILED;
-	problem = read_plan(options.plan, &plan);
+	error = fill_stdio();
+	problem = error ? strerror(-error) : read_plan(options.plan, &plan);
 	if (problem) {
 		say_failure("read the plan", NULL, problem, "");
 		report_bad_plan(options.report);

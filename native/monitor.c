@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "files.h"
 #include "kernel.h"
 #include "messages.h"
 #include "remove.h"

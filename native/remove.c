@@ -112,8 +112,7 @@ static int move_up(struct removal *r, int directory, const char *name)
 	while (error == -EEXIST || error == -ENOTEMPTY || error == -ENOTDIR) {
 		number.length = 0;
 		add_number(&number, r->moved++);
-		number.bytes[number.length] = '\0';
-		error = result(renameat(directory, name, r->top, number.bytes));
+		error = result(renameat(directory, name, r->top, text_of(&number)));
 	}
 	return error;
 }

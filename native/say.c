@@ -44,6 +44,12 @@ void add_number(struct line *line, uint64_t number)
 	add_text(line, at);
 }
 
+const char *text_of(struct line *line)
+{
+	add_byte(line, '\0');
+	return line->bytes;
+}
+
 void say(struct line *line)
 {
 	add_byte(line, '\n');
@@ -90,7 +96,6 @@ void say_step_failure(const struct record *record, const char *name, int error)
 	bool runs = record->number == STEP_EXEC && name;
 
 	add_errno(&text, error);
-	text.bytes[text.length] = '\0';
 	say_failure(runs ? "run" : record->words, runs ? name : NULL,
-		    *note.text ? note.text : text.bytes, note.hint);
+		    *note.text ? note.text : text_of(&text), note.hint);
 }

@@ -18,6 +18,9 @@ void add_text(struct line *line, const char *text);
 
 void add_number(struct line *line, uint64_t number);
 
+/* The line so far as a string, for short ones that are names of files. */
+const char *text_of(struct line *line);
+
 /* End the line and write it to stderr. */
 void say(struct line *line);
 

@@ -59,8 +59,7 @@ bool is_handled(pid_t pid, int number)
 	add_text(&path, "/proc/");
 	add_number(&path, (uint64_t)pid);
 	add_text(&path, "/status");
-	path.bytes[path.length] = '\0';
-	closing int fd = open(path.bytes, O_RDONLY | O_CLOEXEC);
+	closing int fd = open(text_of(&path), O_RDONLY | O_CLOEXEC);
 	ssize_t length = fd < 0 ? -1 : read(fd, status, sizeof(status) - 1);
 
 	if (length <= 0)

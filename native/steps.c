@@ -5,67 +5,20 @@
 #define _GNU_SOURCE
 #include "steps.h"
 
-#include <grp.h>
 #include <limits.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/utsname.h>
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-
-#include "capabilities.h"
+#include "credentials.h"
+#include "files.h"
 #include "kernel.h"
+#include "resources.h"
 #include "mounts.h"
 #include "root.h"
-#include "say.h"
 #include "terminal.h"
-
-struct resource_limit {
-	uint64_t soft, hard;
-};
-
-enum { SHORT_ID = 12, MAX_GROUPS = 65536 / 16 };
-
-static int write_all(int fd, const char *bytes, size_t length)
-{
-	while (length) {
-		ssize_t written = write(fd, bytes, length);
-
-		if (written < 0)
-			return -errno;
-		bytes += written;
-		length -= (size_t)written;
-	}
-	return 0;
-}
-
-static int write_proc(const char *path, const char *bytes, size_t length)
-{
-	closing int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd < 0 ? -errno : write_all(fd, bytes, length);
-}
-
-int host_path(const char *scratch, const char *path, char *whole, size_t size)
-{
-	bool in_scratch = path[0] == '%' && (path[1] == '/' || path[1] == '\0');
-	size_t before = in_scratch ? strlen(scratch) : 0;
-
-	path += in_scratch;
-	if (in_scratch && !before)
-		return -ENOENT; /* no scratch directory was given */
-	if (before + strlen(path) >= size)
-		return -ENAMETOOLONG;
-	memcpy(whole, scratch, before);
-	strcpy(whole + before, path);
-	return 0;
-}
 
 static int open_host_path(const struct container *c, const char *path, int flags)
 {
@@ -83,11 +36,11 @@ static int step_id_map(struct container *c, const struct field *f)
 
 	(void)c;
 	if (deny_setgroups)
-		error = write_proc("/proc/self/setgroups", "deny", 4);
+		error = write_setting("/proc/self/setgroups", "deny", 4);
 	if (!error)
-		error = write_proc("/proc/self/uid_map", uid_map, f[0].length);
+		error = write_setting("/proc/self/uid_map", uid_map, f[0].length);
 	if (!error)
-		error = write_proc("/proc/self/gid_map", gid_map, f[1].length);
+		error = write_setting("/proc/self/gid_map", gid_map, f[1].length);
 	return error;
 }
 
@@ -197,46 +150,6 @@ static int step_link(struct container *c, const struct field *f)
 	return parent < 0 ? parent : result(symlinkat(points_to, parent, name));
 }
 
-/* The host name that the container gets, or has already. */
-static void find_host_name(const struct container *c, char name[HOST_NAME_MAX + 1])
-{
-	struct record record;
-	struct utsname machine;
-	const char *found = c->id;
-	size_t length;
-
-	if (!plan_find(c->plan, STEP_HOST_NAME, &record))
-		found = uname(&machine) < 0 ? "" : machine.nodename;
-	else if (record.fields[0].length)
-		found = record.fields[0].text;
-	length = strnlen(found, found == c->id ? SHORT_ID : HOST_NAME_MAX);
-	memcpy(name, found, length);
-	name[length] = '\0';
-}
-
-/* Write a text with the host name for every %h and % for every %%. */
-static int write_expanded(const struct container *c, int fd, const char *text, size_t length)
-{
-	const char *end = text + length;
-	char host_name[HOST_NAME_MAX + 1];
-	int error = 0;
-
-	find_host_name(c, host_name);
-	while (!error && text < end) {
-		const char *percent = memchr(text, '%', (size_t)(end - text));
-
-		error = write_all(fd, text, (size_t)((percent ? percent : end) - text));
-		if (error || !percent)
-			break;
-		if (end - percent > 1 && percent[1] == 'h')
-			error = write_all(fd, host_name, strlen(host_name));
-		else
-			error = write_all(fd, "%", 1);
-		text = percent + (end - percent > 1 ? 2 : 1);
-	}
-	return error;
-}
-
 static bool is_absent(int error)
 {
 	return error == -ENOENT || error == -ENOTDIR;
@@ -244,26 +157,15 @@ static bool is_absent(int error)
 
 static int step_file(struct container *c, const struct field *f)
 {
-	struct line name = { .length = 0 };
 	const char *target = f[0].text, *last;
 	bool expanded = f[3].number, optional = f[4].number;
 	closing int parent = optional ? root_open_parent(c->root, target, &last) : -1;
-	int error;
 
 	if (optional && is_absent(parent))
 		return 0;
-	add_text(&name, "file-");
-	add_number(&name, c->position);
-	name.bytes[name.length] = '\0';
-	closing int fd = open(name.bytes, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, f[1].number);
+	closing int fd = create_file(c, (mode_t)f[1].number, f[2].text, f[2].length, expanded);
 
-	if (fd < 0)
-		return -errno;
-	if (expanded)
-		error = write_expanded(c, fd, f[2].text, f[2].length);
-	else
-		error = write_all(fd, f[2].text, f[2].length);
-	return error ? error : bind_at(fd, c->root, target, ROOT_MAKE_FILE, false, 0);
+	return fd < 0 ? fd : bind_at(fd, c->root, target, ROOT_MAKE_FILE, false, 0);
 }
 
 static int step_mask(struct container *c, const struct field *f)
@@ -332,44 +234,9 @@ static int step_host_name(struct container *c, const struct field *f)
 	return result(sethostname(name, strlen(name)));
 }
 
-/* setrlimit(2) with the kernel's own 64-bit numbers, which no C library gets to translate. */
-static int limit_resource(uint64_t resource, const struct resource_limit *wanted, struct resource_limit *before)
-{
-	return result(syscall(SYS_prlimit64, 0, resource, wanted, before));
-}
-
-/* Ask for what is allowed where more is not, and say so. */
-static int lower_limit(const struct container *c, uint64_t resource, struct resource_limit wanted)
-{
-	struct line line = { .length = 0 };
-	struct resource_limit now;
-	struct record record;
-	int error = limit_resource(resource, NULL, &now);
-
-	if (error)
-		return error;
-	if (wanted.hard > now.hard)
-		wanted.hard = now.hard;
-	if (wanted.soft > wanted.hard)
-		wanted.soft = wanted.hard;
-	if (!c->quiet && plan_at(c->plan, c->position, &record)) {
-		add_text(&line, "chrun: cannot ");
-		add_text(&line, record.words);
-		add_text(&line, " without CAP_SYS_RESOURCE, it is now ");
-		add_number(&line, wanted.soft);
-		add_text(&line, ":");
-		add_number(&line, wanted.hard);
-		say(&line);
-	}
-	return limit_resource(resource, &wanted, NULL);
-}
-
 static int step_rlimit(struct container *c, const struct field *f)
 {
-	struct resource_limit limit = { f[1].number, f[2].number };
-	int error = limit_resource(f[0].number, &limit, NULL);
-
-	return error == -EPERM ? lower_limit(c, f[0].number, limit) : error;
+	return set_limit(c, f[0].number, (struct limit){ f[1].number, f[2].number });
 }
 
 static int step_terminal(struct container *c, const struct field *f)
@@ -379,17 +246,6 @@ static int step_terminal(struct container *c, const struct field *f)
 	(void)f;
 	c->has_terminal = !error;
 	return error;
-}
-
-static int set_groups(struct cursor list, uint32_t count)
-{
-	gid_t groups[MAX_GROUPS];
-
-	if (count > MAX_GROUPS)
-		return -EINVAL;
-	for (uint32_t i = 0; i < count; i++)
-		groups[i] = (gid_t)take_number_of(&list);
-	return result(setgroups(count, groups));
 }
 
 static int step_user(struct container *c, const struct field *f)
@@ -405,11 +261,7 @@ static int step_user(struct container *c, const struct field *f)
 	if (!error && c->has_terminal)
 		error = result(fchown(STDIN_FILENO, uid, (gid_t)-1));
 	if (!error)
-		error = result(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
-	if (!error)
-		error = result(setresgid(gid, gid, gid));
-	if (!error)
-		error = result(setresuid(uid, uid, uid));
+		error = set_ids(uid, gid);
 	return error ? error : bind_to_monitor(c); /* other ids undo it: prctl(2) */
 }
 
@@ -435,13 +287,8 @@ static int step_no_new_privs(struct container *c, const struct field *f)
 
 static int step_seccomp(struct container *c, const struct field *f)
 {
-	size_t count = f[0].length / sizeof(struct sock_filter);
-	struct sock_fprog program = { (unsigned short)count, (void *)(uintptr_t)f[0].text };
-
 	(void)c;
-	if (!count || count > BPF_MAXINSNS || f[0].length % sizeof(struct sock_filter))
-		return -EINVAL;
-	return result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+	return set_filter(f[0].text, f[0].length);
 }
 
 /* Nothing from outside is open any more but, perhaps, 0, 1 and 2; those are not a way out either,

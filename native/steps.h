@@ -29,7 +29,4 @@ int bind_to_monitor(const struct container *c);
 /* Close all descriptors from `first` on. */
 int close_from(int first);
 
-/* Write a host path as the kernel wants it: "%" stands for the scratch directory. */
-int host_path(const char *scratch, const char *path, char *whole, size_t size);
-
 #endif

@@ -1,17 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
-#include "capabilities.h"
+#include "credentials.h"
 
-#include <stdbool.h>
+#include <grp.h>
 #include <sys/prctl.h>
 
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include "kernel.h"
 
-enum { WORDS = _LINUX_CAPABILITY_U32S_3, CAPABILITY_BITS = 64 };
+enum { WORDS = _LINUX_CAPABILITY_U32S_3, CAPABILITY_BITS = 64, MAX_GROUPS = 4096 };
 
 typedef struct __user_cap_data_struct cap_data[WORDS];
+
+int set_groups(struct cursor list, uint32_t count)
+{
+	gid_t groups[MAX_GROUPS];
+
+	if (count > MAX_GROUPS)
+		return -EINVAL;
+	for (uint32_t i = 0; i < count; i++)
+		groups[i] = (gid_t)take_number_of(&list);
+	return result(setgroups(count, groups));
+}
+
+int set_ids(uid_t uid, gid_t gid)
+{
+	int error = result(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+
+	if (!error)
+		error = result(setresgid(gid, gid, gid));
+	return error ? error : result(setresuid(uid, uid, uid));
+}
 
 static struct __user_cap_header_struct header(void)
 {
@@ -76,4 +98,14 @@ int set_capabilities(const struct capability_sets *sets)
 	if (!error)
 		error = set(effective, permitted, sets->inheritable & has);
 	return error ? error : raise_ambient(sets->ambient & permitted & sets->inheritable);
+}
+
+int set_filter(const char *bytes, size_t size)
+{
+	size_t count = size / sizeof(struct sock_filter);
+	struct sock_fprog program = { (unsigned short)count, (void *)(uintptr_t)bytes };
+
+	if (!count || count > BPF_MAXINSNS || size % sizeof(struct sock_filter))
+		return -EINVAL;
+	return result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
 }

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef CHRUN_FILES_H
+#define CHRUN_FILES_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "steps.h"
+
+/* Write a host path as the kernel wants it: "%" stands for the scratch directory. */
+int host_path(const char *scratch, const char *path, char *whole, size_t size);
+
+/* Write one of the files of /proc that are settings. */
+int write_setting(const char *path, const char *bytes, size_t length);
+
+/* The host name that the container gets, or has already. */
+void find_host_name(const struct container *c, char name[HOST_NAME_MAX + 1]);
+
+/* Write a new file in the base directory, named after the step. `expanded`: with the host name for
+ * every %h and % for every %%. Gives a descriptor of it. */
+int create_file(const struct container *c, mode_t mode, const char *text, size_t length,
+		bool expanded);
+
+#endif
