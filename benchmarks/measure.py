@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _RESULT = struct.Struct("=dqi")
 _WARM_UPS = 2
+_END = 255  # instead of a case's number
 
 
 class Case(Value):
@@ -91,7 +92,8 @@ class Runner:
         return Sample(*_RESULT.unpack(os.read(self._answers, _RESULT.size)))
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; told so, because runners that started later have this pipe as well."""
+        os.write(self._ask, bytes([_END]))
         os.close(self._ask)
         os.close(self._answers)
         os.waitpid(self.pid, 0)
@@ -150,8 +152,8 @@ def _serve(uid: int, cases: Sequence[Case], asked: int, answer: int) -> None:
     ]
     if not os.environ.get("BENCHMARKS_STDERR"):
         quiet.append((os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0))
-    while number := os.read(asked, 1):
-        os.write(answer, _RESULT.pack(*_run(cases[number[0]], quiet)))
+    while (number := os.read(asked, 1)[0]) != _END:
+        os.write(answer, _RESULT.pack(*_run(cases[number], quiet)))
 
 
 def _run(case: Case, quiet: Sequence[tuple[object, ...]]) -> tuple[float, int, int]:
