@@ -38,5 +38,8 @@ def run(words: Sequence[str], root: str) -> int:
 
         sys.stdout.write(json.dumps(explain_json(plan), indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(explain_text(plan)) + "\n")
+        from chrun.cli.output import printable
+
+        for line in explain_text(plan):
+            print(printable(line))
     return 0

@@ -1,0 +1,171 @@
+"""chrun.run: subprocess.run, with an image."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import chrun
+from chrun.errors import CommandNotExecutableError, CommandNotFoundError, NoSuchImageError
+from tests.support import images
+from tests.support.needs import needs
+from tests.support.registry import FakeRegistry
+
+pytestmark = needs("images", "overlay")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("api") / "data")
+
+
+@pytest.fixture(scope="module")
+def box(root):
+    with FakeRegistry() as registry:
+        registry.add(images.busybox(), "busybox", "latest")
+        image = chrun.pull(f"{registry.host}/busybox", root=root)
+    assert image.platform == "linux/amd64"
+    return image.reference
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(root, box):
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    assert os.listdir(f"{root}/containers") == []
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
+
+
+def sh(root, box, script, **options):
+    return chrun.run(box, ["sh", "-c", script], root=root, **options)
+
+
+def test_output_is_captured_as_bytes_or_text(root, box):
+    assert sh(root, box, "echo hi", capture_output=True).stdout == b"hi\n"
+    done = sh(root, box, "echo hi; echo oh >&2", capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("hi\n", "oh\n", 0)
+    assert done.args == [box, "sh", "-c", "echo hi; echo oh >&2"]
+
+
+def test_input_is_fed(root, box):
+    done = chrun.run(box, ["tr", "a-z", "A-Z"], root=root, input="loud", text=True,
+                     capture_output=True)  # fmt: skip
+    assert done.stdout == "LOUD"
+
+
+def test_streams_can_be_files_and_devnull(root, box, tmp_path):
+    with open(tmp_path / "out", "wb") as out:
+        sh(root, box, "cat; echo done", stdin=subprocess.DEVNULL, stdout=out)
+    assert (tmp_path / "out").read_bytes() == b"done\n"
+
+
+def test_megabytes_pass_in_both_directions(root, box):
+    content = os.urandom(3 << 20)
+    assert chrun.run(box, ["cat"], root=root, input=content, capture_output=True).stdout == content
+
+
+def test_the_exit_status_is_returned_or_raised(root, box):
+    assert sh(root, box, "exit 3").returncode == 3
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        sh(root, box, "exit 3", check=True)
+    assert caught.value.returncode == 3
+
+
+def test_options_are_those_of_the_command_line(root, box, tmp_path):
+    (tmp_path / "f").write_text("volume")
+    done = sh(
+        root, box, "echo $A; pwd; cat /v/f; touch /x 2>/dev/null || echo ro; hostname",
+        env={"A": "1"}, working_dir="/usr", volumes=[f"{tmp_path}:/v:ro"],
+        readonly=True, tmpfs=["/run"], hostname="named", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "1\n/usr\nvolumero\nnamed\n"
+
+
+def test_a_user_can_be_named(root, box):
+    assert sh(root, box, "id -u", user="77", capture_output=True, text=True).stdout == "77\n"
+
+
+def test_a_missing_command_is_an_error_of_its_own(root, box):
+    with pytest.raises(CommandNotFoundError, match="the image has no such command"):
+        chrun.run(box, ["nosuch"], root=root)
+    with pytest.raises(CommandNotExecutableError):
+        chrun.run(box, ["/etc/passwd"], root=root)
+
+
+def test_127_of_the_command_itself_is_not_taken_for_a_missing_command(root, box):
+    assert sh(root, box, "exit 127").returncode == 127
+
+
+def test_a_missing_image_is_an_error(root, box):
+    with pytest.raises(NoSuchImageError):
+        chrun.run("no/such", ["true"], root=root, pull="never")
+
+
+def test_a_time_out_kills_the_container_and_leaves_nothing(root, box):
+    began = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        sh(root, box, "trap '' TERM INT; sleep 100 & wait; sleep 100", timeout=0.5)
+    assert time.monotonic() - began < 5
+
+
+def test_threads_run_at_once_without_disturbing_each_other(root, box):
+    def task(number):
+        done = sh(root, box, f"echo {number} > /f; cat /f", capture_output=True, text=True)
+        return done.stdout.strip()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(task, range(40))) == [str(number) for number in range(40)]
+
+
+def test_a_container_dies_with_the_program_that_started_it(root, box):
+    script = (
+        "import chrun, sys; "
+        f"chrun.run({box!r}, ['sh', '-c', 'echo up; sleep 1000'], root={root!r})"
+    )
+    program = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert program.stdout.readline() == b"up\n"
+    program.send_signal(signal.SIGKILL)
+    program.communicate(timeout=10)  # the container held the pipe, too
+    deadline = time.monotonic() + 5
+    while os.listdir(f"{root}/containers") and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def test_an_interrupt_while_waiting_ends_the_container(root, box):
+    interrupt = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        sh(root, box, "trap '' INT; sleep 100")
+    interrupt.join()
+
+
+def test_images_lists_what_is_here(root, box):
+    listed = chrun.images(root=root)
+    assert [image.reference for image in listed] == [box]
+    assert listed[0].image_id.startswith("sha256:")
+    assert listed[0].size > 1_000_000
+
+
+def test_importing_chrun_costs_nothing_until_it_is_used():
+    script = (
+        "import sys; before = set(sys.modules); import chrun; "
+        "print(sorted(set(sys.modules) - before)); chrun.run; print('subprocess' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    imported, used = done.stdout.splitlines()
+    assert imported == "['__future__', 'chrun']" or imported == "['chrun']"
+    assert used == "True"
+
+
+def test_the_public_names_are_these():
+    assert chrun.__all__ == ["ChrunError", "Image", "images", "pull", "run"]
+    assert all(hasattr(chrun, name) for name in chrun.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
+        chrun.nosuch  # noqa: B018

@@ -1,0 +1,143 @@
+"""chrun run -it on a real terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import termios
+import time
+
+import pexpect
+import pytest
+
+from tests.support.needs import needs
+
+pytestmark = needs("images", "overlay")
+PROMPT = "/ [#$] "
+
+
+@pytest.fixture
+def start(chrun):
+    """Start a command on a terminal of 30 lines and 100 columns."""
+    started = []
+
+    def spawn(*words):
+        program, *arguments = chrun.command(*words)
+        child = pexpect.spawn(
+            program, arguments, env=chrun.env, dimensions=(30, 100), timeout=15, encoding="utf-8"
+        )
+        started.append(child)
+        return child
+
+    yield spawn
+    for child in started:
+        child.close(force=True)
+
+
+def ended(child):
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus
+
+
+def test_one_line_says_what_runs_where(start, chrun, box):
+    child = start("run", "-it", box, "true")
+    child.expect_exact(f"chrun: {box}:latest (confined, overlay of 1 layer) in {chrun.home}")
+    assert ended(child) == 0
+
+
+def test_quiet_says_nothing(start, box):
+    child = start("run", "-qit", box, "echo", "only this")
+    child.expect(pexpect.EOF)
+    assert child.before == "only this\r\n"
+
+
+def test_a_shell_is_interactive_and_leaves_with_its_status(start, box):
+    child = start("run", "-qit", box, "sh")
+    child.expect(PROMPT)
+    child.sendline("tty; exit 7")
+    child.expect_exact("/dev/pts/0")
+    assert ended(child) == 7
+
+
+def test_the_window_has_the_callers_size_and_follows_it(start, box):
+    child = start("run", "-qit", box, "sh")
+    child.expect(PROMPT)
+    child.sendline("stty size")
+    child.expect_exact("30 100")
+    child.setwinsize(50, 60)
+    for _ in range(50):  # the signal takes its way through the monitor
+        child.sendline("stty size")
+        if child.expect(["50 60", "30 100"]) == 0:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the size was not passed on")
+    child.sendline("exit")
+    assert ended(child) == 0
+
+
+def test_interrupt_reaches_the_foreground_job_and_not_the_shell(start, box):
+    child = start("run", "-qit", box, "sh")
+    child.expect(PROMPT)
+    child.sendline("sleep 100")
+    time.sleep(0.3)
+    child.sendcontrol("c")
+    child.expect(PROMPT)
+    child.sendline("echo still $((40 + 2))")
+    child.expect_exact("still 42")
+    child.sendcontrol("d")
+    assert ended(child) == 0
+
+
+def test_job_control_stops_and_continues_a_job(start, box):
+    child = start("run", "-qit", box, "sh")
+    child.expect(PROMPT)
+    child.sendline("sleep 100")
+    time.sleep(0.3)
+    child.sendcontrol("z")
+    child.expect("Stopped")
+    child.sendline("kill %1; fg")
+    child.expect(PROMPT)
+    child.sendline("exit 0")
+    assert ended(child) == 0
+
+
+def test_the_callers_terminal_is_as_it_was(start, box, chrun):
+    child = start("run", "-qit", box, "sh", "-c", "stty raw -echo; exit 3")
+    before = termios.tcgetattr(child.child_fd)
+    child.expect(pexpect.EOF)
+    assert termios.tcgetattr(child.child_fd)[:4] == before[:4]
+    child.close()
+    assert child.exitstatus == 3
+
+
+def test_a_terminal_that_hangs_up_ends_the_container(start, box, chrun):
+    child = start("run", "-qit", box, "sh")
+    child.expect(PROMPT)
+    child.close(force=False)
+    deadline = time.monotonic() + 10
+    while chrun.leftovers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert chrun.leftovers() == []
+
+
+def test_all_output_arrives_before_the_end(start, box):
+    child = start("run", "-qt", box, "seq", "1", "20000")
+    child.expect(pexpect.EOF)
+    assert child.before.split() == [str(number) for number in range(1, 20001)]
+    assert ended(child) == 0
+
+
+def test_a_killed_monitor_leaves_no_process(start, box, chrun):
+    child = start("run", "-qit", box, "sh")
+    child.expect(PROMPT)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    chrun("run", box, "true")
+    assert chrun.leftovers() == []
+
+
+def test_no_progress_bar_is_drawn_into_a_pipe(chrun, registry):
+    done = chrun("pull", f"{registry.host}/busybox")
+    assert "\x1b" not in done.stderr
