@@ -151,6 +151,17 @@ static int lead_group(const struct container *c)
 	return error;
 }
 
+/* The command starts when its parent has let go of the socket: PID 1's descriptors are not for it to
+ * take. SIGCONT, blocked like all signals here, is the word. */
+static int wait_for_parent(void)
+{
+	sigset_t word;
+
+	sigemptyset(&word);
+	sigaddset(&word, SIGCONT);
+	return sigwaitinfo(&word, NULL) < 0 ? -errno : 0;
+}
+
 static _Noreturn void run_child(const struct command *command, const struct container *c)
 {
 	int error = lead_group(c);
@@ -158,6 +169,8 @@ static _Noreturn void run_child(const struct command *command, const struct cont
 	/* PID 1 takes all others with it when it dies; without a pid namespace, this does. */
 	if (!error)
 		error = result(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+	if (!error)
+		error = wait_for_parent();
 	if (!error)
 		error = become(command);
 	/* if nobody receives it, the monitor is dead, and so is this process in a moment */
@@ -206,6 +219,8 @@ static int run_as_init(const struct command *command, struct container *c)
 	/* here too, or a signal could come before the child has done it; EACCES says that it has */
 	(void)setpgid(pid, pid);
 	close(c->monitor); /* the command's copy tells what becomes of it */
+	if (kill(pid, SIGCONT) < 0)
+		return -errno;
 	return wait_as_init(pid);
 }
 

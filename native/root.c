@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <linux/magic.h>
 
 #include "kernel.h"
 
@@ -69,6 +72,16 @@ static int walk_up(struct walk *w)
 	return walk_again(w);
 }
 
+/* A link of /proc that is no path but a way to something open: it has the form of an absolute path,
+ * or of a name like "pipe:[1]". The others are "self", and paths that begin with it. */
+static bool is_magic(int link, const char *points_to, size_t length)
+{
+	struct statfs status;
+
+	return (points_to[0] == '/' || memchr(points_to, ':', length)) &&
+	       (fstatfs(link, &status) < 0 || status.f_type == PROC_SUPER_MAGIC);
+}
+
 static int walk_link(struct walk *w, int link)
 {
 	char points_to[PATH_MAX];
@@ -77,7 +90,8 @@ static int walk_link(struct walk *w, int link)
 
 	if (length < 0)
 		return -errno;
-	if (w->how & ROOT_NO_LINKS || ++w->links > MAX_LINKS)
+	if (w->how & ROOT_NO_LINKS || ++w->links > MAX_LINKS ||
+	    is_magic(link, points_to, (size_t)length))
 		return -ELOOP;
 	if ((size_t)length + left + 2 > sizeof(w->left))
 		return -ENAMETOOLONG;
