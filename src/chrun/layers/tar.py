@@ -29,6 +29,8 @@ _HEADER = Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s8x4s")
 _CHECKSUM_AT, _CHECKSUM_END = 148, 156
 _ADLER_MODULUS = 65521
 _STAR_PREFIX_BYTES = 131
+_DIGITS, _BLANKS = b"01234567", b" \0"
+_NO_TAR = "it is not a tar archive, or a damaged one"
 
 _OLD_REGULAR, _CONTIGUOUS, _OLD_SPARSE = b"\0", b"7", b"S"
 _WITHOUT_DATA = frozenset({HARD_LINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO})
@@ -129,13 +131,15 @@ def _check(block: bytes, checksum: bytes) -> None:
 
     The lower half of an Adler-32 is that sum plus one, modulo a prime, and is computed in C.
     """
+    if checksum.strip(_BLANKS + _DIGITS):
+        raise MalformedError(_NO_TAR)
     expected = _number(checksum)
     adler = adler32(block[_CHECKSUM_END:], adler32(b" " * 8, adler32(block[:_CHECKSUM_AT])))
     if (expected + 1) % _ADLER_MODULUS == adler & 0xFFFF:
         return
     counted = block[:_CHECKSUM_AT] + b" " * 8 + block[_CHECKSUM_END:]
     if expected != sum(byte - 256 if byte > 127 else byte for byte in counted):  # old Sun tar
-        raise MalformedError("it is not a tar archive, or a damaged one")
+        raise MalformedError(_NO_TAR)
 
 
 @lru_cache(maxsize=4096)  # the same few modes, owners and times come again and again
@@ -145,11 +149,10 @@ def _number(field: bytes) -> int:
         bits = 8 * len(field) - 1
         number = int.from_bytes(field, "big") & ((1 << bits) - 1)
         return number - (1 << bits) if number >> (bits - 1) else number
-    digits = field.partition(b"\0")[0].strip()
-    try:
-        return int(digits or b"0", 8)
-    except ValueError as error:
-        raise MalformedError(f"not an octal number in a tar header: {shown(digits)}") from error
+    digits = field.partition(b"\0")[0].strip() or b"0"
+    if digits.strip(_DIGITS):
+        raise MalformedError(f"not an octal number in a tar header: {shown(digits)}")
+    return int(digits, 8)
 
 
 def _padded(size: int) -> int:
