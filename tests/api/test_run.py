@@ -126,8 +126,7 @@ def test_threads_run_at_once_without_disturbing_each_other(root, box):
 
 def test_a_container_dies_with_the_program_that_started_it(root, box):
     script = (
-        "import chrun, sys; "
-        f"chrun.run({box!r}, ['sh', '-c', 'echo up; sleep 1000'], root={root!r})"
+        f"import chrun, sys; chrun.run({box!r}, ['sh', '-c', 'echo up; sleep 1000'], root={root!r})"
     )
     program = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert program.stdout.readline() == b"up\n"
@@ -158,7 +157,9 @@ def test_importing_chrun_costs_nothing_until_it_is_used():
         "import sys; before = set(sys.modules); import chrun; "
         "print(sorted(set(sys.modules) - before)); chrun.run; print('subprocess' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     imported, used = done.stdout.splitlines()
     assert imported == "['__future__', 'chrun']" or imported == "['chrun']"
     assert used == "True"

@@ -10,7 +10,7 @@ import pytest
 from tests.support import images
 from tests.support.chrun import Chrun
 from tests.support.needs import needs
-from tests.support.registry import Faults, FakeRegistry
+from tests.support.registry import FakeRegistry, Faults
 
 
 @pytest.fixture

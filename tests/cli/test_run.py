@@ -182,7 +182,9 @@ def test_a_directory_can_be_the_root(chrun, tmp_path):
         (bin_dir / name).write_bytes((layer / "bin/busybox").read_bytes())
         (bin_dir / name).chmod(0o755)
     libraries = [name for name in ("lib", "lib64") if (layer / name).exists()]
-    subprocess.run(["cp", "-a", *[layer / name for name in libraries], tmp_path / "root"], check=True)
+    subprocess.run(
+        ["cp", "-a", *[layer / name for name in libraries], tmp_path / "root"], check=True
+    )
     done = chrun("run", tmp_path / "root", "sh", "-c", "ls /bin; echo x > /changed")
     assert done.stdout.split() == ["ls", "sh"]
     assert not (tmp_path / "root" / "changed").exists()

@@ -41,9 +41,7 @@ class Chrun:
     def start(self, *words: str, **options: object) -> subprocess.Popen[str]:
         """Start a command in the background."""
         piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            self.command(*words), text=True, env=self.env, **(piped | options)
-        )
+        return subprocess.Popen(self.command(*words), text=True, env=self.env, **(piped | options))
 
     def command(self, *words: str | os.PathLike[str]) -> Sequence[str]:
         """Give the whole command line."""
