@@ -88,10 +88,10 @@ class LayerFetcher:
             raise store_error(f"store {layer.part}", error) from error
 
     def _ensure(self, layer: LayerFetch) -> None:
-        self._claims.append(self._claim(layer, layer.diff_id))
+        self._claims.append(self._claim(layer, self._layout.layer_lock_path(layer.diff_id)))
         fetched = False
         while True:
-            held = self._claim(layer, layer.descriptor.digest)
+            held = self._claim(layer, self._layout.blob_lock_path(layer.descriptor.digest))
             if self._is_here(layer):
                 self._claims.append(held)
                 break
@@ -104,9 +104,8 @@ class LayerFetcher:
         else:
             self._progress.present(layer.part)
 
-    def _claim(self, layer: LayerFetch, digest: Digest) -> Hold:
+    def _claim(self, layer: LayerFetch, path: str) -> Hold:
         """Lock a blob or layer against its removal, when nobody makes it at the moment."""
-        path = self._layout.lock_path(digest)
         if held := try_hold_file(path, shared=True):
             return held
         self._progress.waiting(layer.part)

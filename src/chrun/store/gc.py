@@ -17,7 +17,7 @@ from chrun.store.blobs import has_blob, load_document
 from chrun.store.containers import list_containers
 from chrun.store.faults import store_error
 from chrun.store.layout import file_name
-from chrun.store.locks import Hold, try_hold_file
+from chrun.store.locks import try_hold_file
 from chrun.store.refs import load_refs
 from chrun.store.removal import discard
 from chrun.values import Value
@@ -114,7 +114,7 @@ def _remove_blobs(layout: Layout, used: set[Digest]) -> tuple[tuple[Digest, ...]
     removed: list[Digest] = []
     size = 0
     for digest in _blobs(layout):
-        held = None if digest in used else _unused(layout, digest)
+        held = None if digest in used else try_hold_file(layout.blob_lock_path(digest))
         if held:
             with held:
                 path = layout.blob_path(digest)
@@ -134,16 +134,11 @@ def _discard_layers(layout: Layout, used: set[Digest]) -> Iterator[Digest]:
     kept = set(map(file_name, used))
     for name in os.listdir(layout.layers_dir):
         digest = Digest.parse(name.replace("-", ":"))
-        held = None if name in kept else _unused(layout, digest)
+        held = None if name in kept else try_hold_file(layout.layer_lock_path(digest))
         if held:
             with held:
                 discard(layout, layout.layer_dir(digest))
             yield digest
-
-
-def _unused(layout: Layout, digest: Digest) -> Hold | None:
-    """Lock what is to be removed; None when a pull counts on it."""
-    return try_hold_file(layout.lock_path(digest))
 
 
 def _clear_scratch(layout: Layout) -> None:

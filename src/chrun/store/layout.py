@@ -123,9 +123,13 @@ class Layout(Value):
         """The directory of locks on blobs and layers."""
         return f"{self.root}/locks"
 
-    def lock_path(self, digest: Digest) -> str:
-        """Give the file whose lock stands for a blob or a layer."""
+    def blob_lock_path(self, digest: Digest) -> str:
+        """Give the file whose lock stands for a blob, and for what becomes one."""
         return f"{self.locks_dir}/{file_name(digest)}"
+
+    def layer_lock_path(self, diff_id: Digest) -> str:
+        """Give the file whose lock stands for a layer; an uncompressed one is its blob's twin."""
+        return f"{self.locks_dir}/layer-{file_name(diff_id)}"
 
     @property
     def trash_dir(self) -> str:

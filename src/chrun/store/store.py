@@ -96,7 +96,8 @@ def _make(layout: Layout) -> None:
         _check_owner(layout.root)
         _mark(layout)
         with hold(layout.root):
-            _fill(layout)
+            if _read_version(layout) == _UNFINISHED:  # nobody else was quicker
+                _fill(layout)
     except OSError as error:
         raise store_error(f"make the store {layout.root}", error) from error
 
@@ -118,17 +119,15 @@ def _mark(layout: Layout) -> None:
 
 
 def _fill(layout: Layout) -> None:
-    """Make what a store has, and mark it as finished; done twice, it changes nothing."""
+    """Make what a store has, also where somebody was killed doing so, and mark it as finished."""
     for directory in layout.directories:
         os.makedirs(directory, mode=0o700, exist_ok=True)
     for path, text in (
         (f"{layout.images_dir}/oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
         (layout.index_path, '{"schemaVersion":2,"manifests":[]}'),
     ):
-        if not os.path.exists(path):
-            with open(path, "w", encoding="ascii") as file:
-                file.write(text)
-    marker = f"{layout.partial_dir}/marker"
-    if not os.path.islink(marker):
-        os.symlink(str(VERSION), marker)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+    marker = f"{layout.partial_dir}/marker-{os.urandom(4).hex()}"
+    os.symlink(str(VERSION), marker)
     os.replace(marker, layout.marker_path)

@@ -1,0 +1,415 @@
+"""Pulling: what is asked of the registry, and what is in the store afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from chrun.engine.progress import Silent
+from chrun.errors import (
+    ContentError,
+    DigestMismatchError,
+    ImageNotFoundError,
+    RegistryError,
+    StoreError,
+    UnsafeLayerError,
+    UnsupportedMediaTypeError,
+)
+from chrun.oci.platform import Platform
+from chrun.store.refs import load_refs
+from chrun.store.removal import empty_trash
+from tests.support.images import digest_of, file, image, index, layer
+from tests.support.needs import needs
+from tests.support.pulls import assert_sound, pulled, scratch_of
+from tests.support.registry import Answer
+
+
+def _blob_requests(registry):
+    return [entry for entry in registry.log if "/blobs/" in entry]
+
+
+def _noise(size):
+    """Bytes that no compression makes fewer."""
+    return os.urandom(size)
+
+
+@pytest.fixture
+def greeter(registry):
+    """An image of two layers under greeter:latest."""
+    made = image([layer({"motd": "hi\n"}), layer({"big": _noise(300_000)})], cmd=["/bin/cat"])
+    registry.add(made, "greeter", "latest")
+    return made
+
+
+@pytest.fixture
+def name(registry):
+    return f"{registry.host}/greeter"
+
+
+def test_an_image_is_found_as_it_was_pulled(store, registry, greeter, name):
+    record = pulled(store, name)
+    assert record.reference == f"{name}:latest"
+    assert record.manifest_digest == record.resolved_digest == greeter.digest
+    assert record.image_id == digest_of(greeter.blobs[0])
+    assert record.config.command == ("/bin/cat",)
+    assert record.size == sum(map(len, greeter.blobs))
+    with open(f"{record.layers[0]}/motd") as motd:
+        assert motd.read() == "hi\n"
+    assert store.find_image(name, "linux/amd64") == record
+    assert_sound(store.layout)
+    assert scratch_of(store.layout) == []
+
+
+def test_an_unchanged_tag_costs_one_head_request(store, registry, greeter, name):
+    record = pulled(store, name)
+    registry.requests.clear()
+    assert pulled(store, name) == record
+    assert registry.log == ["HEAD /v2/greeter/manifests/latest"]
+
+
+def test_an_unchanged_tag_of_an_index_costs_one_head_request(store, registry, name):
+    both = index([image([layer({"a": "1"})]), image([layer({"b": "2"})], platform="linux/arm64")])
+    registry.add(both, "greeter", "latest")
+    assert pulled(store, name).resolved_digest == both.digest
+    registry.requests.clear()
+    pulled(store, name)
+    assert registry.log == ["HEAD /v2/greeter/manifests/latest"]
+
+
+def test_a_digest_that_is_here_costs_no_request_at_all(store, registry, greeter, name):
+    record = pulled(store, f"{name}@{greeter.digest}")
+    registry.requests.clear()
+    assert pulled(store, f"{name}@{greeter.digest}") == record
+    assert registry.log == []
+
+
+def test_a_tag_that_moved_brings_only_what_is_new(store, registry, greeter, name):
+    pulled(store, name)
+    base, fresh = layer({"motd": "hi\n"}), layer({"new": "1"})
+    moved = image([base, fresh])
+    registry.add(moved, "greeter", "latest")
+    registry.requests.clear()
+    assert pulled(store, name).manifest_digest == moved.digest
+    assert f"GET /v2/greeter/blobs/{base.digest}" not in registry.log
+    assert f"GET /v2/greeter/blobs/{fresh.digest}" in registry.log
+    _signature, refs = load_refs(store.layout)
+    assert [ref.descriptor.digest for ref in refs] == [moved.digest]
+
+
+def test_a_layer_that_two_images_share_is_fetched_and_kept_once(store, registry):
+    base = layer({"base": _noise(1000)})
+    registry.add(image([base, layer({"one": "1"})]), "one", "latest")
+    registry.add(image([base, layer({"two": "2"})]), "two", "latest")
+    one, two = (pulled(store, f"{registry.host}/{name}") for name in ("one", "two"))
+    assert one.layers[0] == two.layers[0]
+    assert len([entry for entry in registry.log if str(base.digest) in entry]) == 1
+
+
+def test_a_layer_that_an_image_has_twice_is_fetched_once(store, registry, name):
+    same = layer({"a": "1"})
+    registry.add(image([same, same]), "greeter", "latest")
+    record = pulled(store, name)
+    assert len(record.layers) == 2
+    assert len([entry for entry in registry.log if str(same.digest) in entry]) == 1
+
+
+def test_one_layer_in_two_compressions_is_unpacked_once(store, registry):
+    tree = {"a": _noise(5000)}
+    for compression in ("gzip", "zstd", ""):
+        made = image([layer(tree, compression=compression)])
+        registry.add(made, f"x{compression}", "latest")
+    records = [pulled(store, f"{registry.host}/x{kind}") for kind in ("gzip", "zstd", "")]
+    assert len({record.layers for record in records}) == 1
+    assert len(os.listdir(store.layout.layers_dir)) == 1
+    assert_sound(store.layout)
+
+
+def test_several_platforms_of_a_tag_are_here_together(store, registry, name):
+    arm = image([layer({"arch": "arm"})], platform="linux/arm64/v8")
+    amd = image([layer({"arch": "amd"})], platform="linux/amd64")
+    registry.add(index([arm, amd]), "greeter", "latest")
+    arm64 = Platform("linux", "arm64", "v8")
+    assert pulled(store, name).manifest_digest == amd.digest
+    assert pulled(store, name, arm64).manifest_digest == arm.digest
+    assert store.find_image(name, "linux/amd64").manifest_digest == amd.digest
+    assert store.find_image(name, "linux/arm64/v8").manifest_digest == arm.digest
+
+
+def test_a_machine_that_runs_older_programs_too_asks_only_once(store, registry, name):
+    registry.add(image([layer({"a": "1"})], platform="linux/arm/v6"), "greeter", "latest")
+    v7 = Platform("linux", "arm", "v7")
+    record = pulled(store, name, v7)
+    registry.requests.clear()
+    assert pulled(store, name, v7) == record == store.find_image(name, "linux/arm/v7")
+    assert len(registry.log) == 1
+
+
+def test_an_image_for_other_machines_is_an_error_that_says_for_which(store, registry, name):
+    registry.add(image([layer({"a": "1"})], platform="linux/riscv64"), "greeter", "latest")
+    with pytest.raises(ImageNotFoundError, match="no image for linux/amd64") as caught:
+        pulled(store, name)
+    assert "linux/riscv64" in caught.value.hint
+
+
+def test_a_missing_layer_is_unpacked_again_from_its_blob(store, registry, greeter, name):
+    record = pulled(store, name)
+    shutil.rmtree(record.layers[0])
+    registry.requests.clear()
+    pulled(store, name)
+    assert os.path.exists(f"{record.layers[0]}/motd")
+    assert [entry for entry in _blob_requests(registry) if str(record.image_id) not in entry] == []
+
+
+def test_a_missing_blob_is_fetched_again(store, registry, greeter, name):
+    pulled(store, name)
+    os.unlink(store.layout.blob_path(digest_of(greeter.blobs[1])))
+    pulled(store, name)
+    assert_sound(store.layout)
+
+
+def test_a_damaged_manifest_is_fetched_again(store, registry, greeter, name):
+    record = pulled(store, name)
+    with open(store.layout.blob_path(record.manifest_digest), "r+b") as file:
+        file.truncate(10)
+    assert pulled(store, name) == record
+    assert_sound(store.layout)
+
+
+# --- broken transfers
+
+
+class Told(Silent):
+    """Remembers what was told."""
+
+    def __init__(self):
+        self.words = []
+        self.bytes = 0
+
+    def started(self, part, done):
+        self.words.append(("started", done))
+
+    def advanced(self, part, amount):
+        self.bytes += amount
+
+    def resuming(self, part, why):
+        self.words.append(("resuming", why))
+
+    def finished(self, part):
+        self.words.append(("finished", part.size))
+
+
+@pytest.fixture
+def large(registry):
+    """A layer that does not fit into one read, as the image large:latest."""
+    made = layer({"big": _noise(2_500_000)})
+    registry.add(image([made]), "large", "latest")
+    return made
+
+
+def _break_transfers(registry, size, times):
+    """Break the connection after so many bytes; the configuration, a blob too, is shorter."""
+    registry.faults.truncate_at, registry.faults.truncations = size, times + 1
+
+
+def _blob_ranges(registry, made):
+    return [
+        request.headers.get("range", "")
+        for request in registry.requests
+        if str(made.digest) in request.path
+    ]
+
+
+def test_a_broken_transfer_is_gone_on_with_where_it_broke(store, registry, large):
+    _break_transfers(registry, 1_000_000, 2)
+    told = Told()
+    pulled(store, f"{registry.host}/large", progress=told)
+    assert _blob_ranges(registry, large) == ["", "bytes=1000000-", "bytes=2000000-"]
+    assert told.bytes == len(large.blob)
+    assert [word for word, _ in told.words] == ["started", "resuming", "resuming", "finished"]
+    assert_sound(store.layout)
+
+
+def test_a_server_without_ranges_is_asked_for_all_and_no_byte_is_kept_twice(store, registry, large):
+    _break_transfers(registry, 1_000_000, 1)
+    registry.faults.ranges = False
+    told = Told()
+    pulled(store, f"{registry.host}/large", progress=told)
+    assert told.bytes == len(large.blob)
+    assert_sound(store.layout)
+
+
+def test_what_arrived_before_a_pull_was_given_up_is_there_for_the_next(store, registry, large):
+    _break_transfers(registry, 1_200_000, 1)
+    registry.faults.answer = _only_the_first_brings_something(registry, large)
+    with pytest.raises(RegistryError):
+        pulled(store, f"{registry.host}/large")
+    (left,) = scratch_of(store.layout)
+    assert left == f"sha256-{large.digest.hex}"
+    registry.faults.answer = lambda _request: None
+    registry.requests.clear()
+    told = Told()
+    pulled(store, f"{registry.host}/large", progress=told)
+    assert _blob_ranges(registry, large) == ["bytes=1200000-"]
+    assert told.words[0] == ("started", 1_200_000)
+    assert scratch_of(store.layout) == []
+    assert_sound(store.layout)
+
+
+def _only_the_first_brings_something(registry, made):
+    def answer(_request):
+        brought = len(_blob_ranges(registry, made)) > 1
+        return Answer(200, body=made.blob, stop_at=0) if brought else None
+
+    return answer
+
+
+def test_a_partial_file_that_is_not_the_blobs_beginning_is_thrown_away(store, registry, large):
+    path = store.layout.partial_path(large.digest)
+    with open(path, "wb") as file:
+        file.write(b"x" * 1000)
+    with pytest.raises(DigestMismatchError):
+        pulled(store, f"{registry.host}/large")
+    assert scratch_of(store.layout) == []
+    pulled(store, f"{registry.host}/large")
+
+
+def test_a_partial_file_that_is_too_long_is_begun_again(store, registry, large):
+    path = store.layout.partial_path(large.digest)
+    with open(path, "wb") as file:
+        file.write(b"x" * (len(large.blob) + 1))
+    pulled(store, f"{registry.host}/large")
+    assert_sound(store.layout)
+
+
+def test_a_complete_partial_file_needs_no_request(store, registry, large):
+    """Killed between the last byte and the rename."""
+    with open(store.layout.partial_path(large.digest), "wb") as file:
+        file.write(large.blob)
+    pulled(store, f"{registry.host}/large")
+    assert _blob_ranges(registry, large) == []
+    assert_sound(store.layout)
+
+
+def test_a_tree_that_was_left_behind_is_not_built_upon(store, registry, large):
+    tree = f"{store.layout.partial_path(large.digest)}.tree"
+    os.makedirs(f"{tree}/stranger")
+    record = pulled(store, f"{registry.host}/large")
+    assert os.listdir(record.layers[0]) == ["big"]
+
+
+# --- bytes that lie; each leaves nothing behind
+
+
+def _assert_nothing_is_left(store):
+    empty_trash(store.layout)
+    assert scratch_of(store.layout) == []
+    assert os.listdir(store.layout.layers_dir) == []
+    assert os.listdir(f"{store.layout.blobs_dir}/sha256") == []
+    assert load_refs(store.layout)[1] == ()
+
+
+def test_a_wrong_digest_leaves_nothing(store, registry, name):
+    made = layer({"a": "1"}, compression="")
+    registry.add(image([made]), "greeter", "latest")
+    registry.blobs[str(made.digest)] = made.blob[:600] + b"x" + made.blob[601:]
+    with pytest.raises(
+        DigestMismatchError, match=rf"layer 1/1 of {name}:latest.*expected {made.digest}"
+    ):
+        pulled(store, name)
+    _assert_nothing_is_left(store)
+
+
+def test_damaged_compressed_bytes_are_told_as_a_wrong_digest(store, registry, large):
+    blob = large.blob
+    registry.blobs[str(large.digest)] = blob[:50_000] + b"\0" * 50 + blob[50_050:]
+    with pytest.raises(DigestMismatchError, match=f"expected {large.digest}"):
+        pulled(store, f"{registry.host}/large")
+    _assert_nothing_is_left(store)
+
+
+def test_a_body_without_end_is_cut_off_at_the_expected_size(store, registry, name):
+    made = layer({"a": "1"})
+    registry.add(image([made]), "greeter", "latest")
+    registry.blobs[str(made.digest)] = made.blob + b"\0" * 50_000_000
+    with pytest.raises(DigestMismatchError, match="got more than the expected"):
+        pulled(store, name)
+    _assert_nothing_is_left(store)
+
+
+def test_a_layer_with_another_diff_id_than_the_configuration_says_leaves_nothing(
+    store, registry, name
+):
+    made = layer({"a": "1"}).replace(diff_id=layer({"b": "2"}).diff_id)
+    registry.add(image([made]), "greeter", "latest")
+    with pytest.raises(DigestMismatchError, match="has diff ID sha256:"):
+        pulled(store, name)
+    _assert_nothing_is_left(store)
+
+
+def test_a_layer_that_reaches_outside_itself_leaves_nothing(store, registry, name, tmp_path):
+    registry.add(image([layer({"../../../flag": "x"})]), "greeter", "latest")
+    with pytest.raises(UnsafeLayerError):
+        pulled(store, name)
+    _assert_nothing_is_left(store)
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_as_many_diff_ids_as_layers_or_nothing(store, registry, name):
+    made = layer({"a": "1"})
+    config = {"rootfs": {"type": "layers", "diff_ids": []}}
+    registry.add(image([made], config=config), "greeter", "latest")
+    with pytest.raises(ContentError, match="its manifest has 1 layers, its configuration 0"):
+        pulled(store, name)
+    _assert_nothing_is_left(store)
+
+
+def test_a_registrys_other_things_are_not_images(store, registry, name):
+    chart = layer({"Chart.yaml": "x"}, media_type="application/vnd.cncf.helm.chart.content.v1.tar")
+    registry.add(image([chart]), "greeter", "latest")
+    with pytest.raises(UnsupportedMediaTypeError, match="it is not a container image, it has"):
+        pulled(store, name)
+    _assert_nothing_is_left(store)
+
+
+def test_a_failure_of_one_layer_stops_the_others_and_is_the_one_told(store, registry, name):
+    bad = layer({"../x": "1"})
+    others = [layer({f"f{number}": _noise(400_000)}) for number in range(6)]
+    registry.add(image([bad, *others]), "greeter", "latest")
+    registry.faults.slow_seconds = 0.05
+    with pytest.raises(UnsafeLayerError, match=f"layer 1/7 of {name}"):
+        pulled(store, name)
+    assert len(_blob_requests(registry)) < 6
+    assert load_refs(store.layout)[1] == ()
+
+
+def test_layers_urls_are_never_asked(store, registry, name):
+    """CVE-2020-15157: what an image names is no place to take credentials to."""
+    made = layer({"a": "1"})
+    foreign = {**made.descriptor.to_json(), "urls": ["http://127.0.0.1:9/steal"]}
+    registry.add(image([made], manifest={"layers": [foreign]}), "greeter", "latest")
+    pulled(store, name)
+    assert f"GET /v2/greeter/blobs/{made.digest}" in registry.log
+
+
+_NO_SPACE = "no space left on device|more than the"
+
+
+@needs("root")
+def test_a_full_disk_is_one_line_and_leaves_no_image(registry, tmp_path):
+    import subprocess
+
+    from chrun.store.store import open_store
+
+    registry.add(image([layer({"big": file(b"\0" * 8_000_000)}, compression="")]), "big", "latest")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=700", "none", tmp_path], check=True)
+    try:
+        store = open_store(str(tmp_path / "store"), create=True)
+        with pytest.raises(StoreError, match=_NO_SPACE) as caught:
+            pulled(store, f"{registry.host}/big")
+        assert "\n" not in str(caught.value)
+        assert load_refs(store.layout)[1] == ()
+        assert [name for name in scratch_of(store.layout) if name.endswith(".tree")] == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
