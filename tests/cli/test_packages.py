@@ -19,16 +19,15 @@ ALPINE = images.TEST_IMAGES / "alpine-minirootfs-3.20.3-x86_64.tar.gz"
 def segment(entries, *, last):
     """Write one gzip segment of an Alpine package; only the last one ends its tar."""
     written = io.BytesIO()
-    archive = tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT)
-    for name, content, owner, mode, kind in entries:
-        header = tarfile.TarInfo(name)
-        header.uid = header.gid = owner
-        header.mode, header.type, header.size = mode, kind, len(content)
-        if kind == tarfile.REGTYPE and last:
-            header.pax_headers["APK-TOOLS.checksum.SHA1"] = hashlib.sha1(content).hexdigest()
-        archive.addfile(header, io.BytesIO(content))
-    size = archive.offset
-    archive.close()
+    with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content, owner, mode, kind in entries:
+            header = tarfile.TarInfo(name)
+            header.uid = header.gid = owner
+            header.mode, header.type, header.size = mode, kind, len(content)
+            if kind == tarfile.REGTYPE and last:
+                header.pax_headers["APK-TOOLS.checksum.SHA1"] = hashlib.sha1(content).hexdigest()
+            archive.addfile(header, io.BytesIO(content))
+        size = archive.offset
     return gzip.compress(written.getvalue() if last else written.getvalue()[:size])
 
 
