@@ -23,7 +23,9 @@ _PIECE_BYTES = 256 << 10
 _ZSTD_WINDOW_LOG = 27
 _XZ_MEMORY_BYTES = 128 << 20
 
-_MAGIC_BYTES = 6
+# isal loses its place in some gzip headers when they do not arrive in one piece; an extra field,
+# the longest part of one, has at most 64 KiB.
+_HEADER_BYTES = 128 << 10
 
 
 class _Member(Protocol):
@@ -52,12 +54,12 @@ def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     MalformedError when the compressed data is damaged or ends too early.
     """
     source = _Source(chunks)
-    kind = _kind(source.peek(_MAGIC_BYTES))
+    kind = _kind(source.head())
     if not kind:
         yield from source.rest()
         return
     codec = _CODECS[kind]()
-    while _kind(source.peek(_MAGIC_BYTES)) == kind:
+    while _kind(source.head()) == kind:
         yield from _content(source, codec)
         source.skip_padding()
     for _garbage in source.rest():
@@ -71,11 +73,11 @@ class _Source:
         self._chunks = iter(chunks)
         self._head = b""
 
-    def peek(self, size: int) -> bytes:
-        """Give the next `size` bytes, or all there are, and leave them."""
-        while len(self._head) < size and (chunk := self._next()):
+    def head(self) -> bytes:
+        """Give the next bytes, enough for any member's header or all there are, and leave them."""
+        while len(self._head) < _HEADER_BYTES and (chunk := self._next()):
             self._head += chunk
-        return self._head[:size]
+        return self._head
 
     def take(self) -> bytes:
         """Give the next chunk; b"" at the end."""
