@@ -72,8 +72,7 @@ class Stage:
                 print(log.read())
                 raise
             finally:
-                process.terminate()
-                process.wait()
+                process.kill()
 
     def remains(self) -> list[str]:
         """Give what containers left behind: their directories, and mounts in any process's view."""
