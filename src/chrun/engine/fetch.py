@@ -8,6 +8,7 @@ what had not arrived.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from chrun.engine.owners import choose_owners
@@ -25,7 +26,7 @@ from chrun.store.removal import discard
 from chrun.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from typing import BinaryIO
 
     from chrun.engine.parallel import Cancellation
@@ -120,8 +121,11 @@ class LayerFetcher:
         digest = layer.descriptor.digest
         complete = has_blob(self._layout, digest)
         path = self._layout.blob_path(digest) if complete else self._layout.partial_path(digest)
-        with _open_to_append(path, layer.descriptor.size) as file:
-            chunks = verified(str(layer.part), self._arriving(layer, file), layer.descriptor)
+        with (
+            _open_to_append(path, layer.descriptor.size) as file,
+            closing(self._arriving(layer, file)) as arriving,
+        ):
+            chunks = verified(str(layer.part), arriving, layer.descriptor)
             try:
                 self._keep(layer, chunks, file)
             except ContentError:
@@ -168,7 +172,7 @@ class LayerFetcher:
                 f"cannot unpack {what}: its content has diff ID {diff_id}, expected {layer.diff_id}"
             )
 
-    def _arriving(self, layer: LayerFetch, file: BinaryIO) -> Iterator[bytes]:
+    def _arriving(self, layer: LayerFetch, file: BinaryIO) -> Generator[bytes]:
         """Give the blob's bytes: those in the file, then the rest, which is written to it."""
         self._progress.started(layer.part, os.fstat(file.fileno()).st_size)
         while chunk := file.read(_CHUNK_BYTES):
