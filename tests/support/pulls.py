@@ -40,15 +40,17 @@ def pulled(
     return pull(store, registry, Reference.parse(name), platform, progress or Silent())
 
 
-def chrun(root: str, *words: str, **options: object) -> subprocess.Popen[str]:
+def command_line(root: str, *words: str) -> tuple[list[str], dict[str, str]]:
+    """Give a command of chrun's on a data directory, and its environment."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DOCKER_CONFIG": "/nowhere"}
+    return [sys.executable, "-c", _MAIN, "--root", root, *words], env
+
+
+def chrun(root: str, *words: str) -> subprocess.Popen[str]:
     """Start the command line in a process of its own, with its output in pipes."""
+    command, env = command_line(root, *words)
     return subprocess.Popen(
-        [sys.executable, "-c", _MAIN, "--root", root, *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DOCKER_CONFIG": "/nowhere"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 

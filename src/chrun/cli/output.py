@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from chrun.engine.progress import Part, Progress
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _AGES = (  # seconds, and what as many are called
     (365 * 86400, "year"),
     (30 * 86400, "month"),

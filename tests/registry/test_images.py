@@ -1,0 +1,171 @@
+"""Listing, removing and clearing up what was pulled."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from chrun.engine.images import list_images, remove_image
+from chrun.engine.prune import prune
+from chrun.errors import ImageInUseError, NoSuchImageError, StoreError, UsageError
+from chrun.store.containers import create_container
+from chrun.store.locks import try_hold_file
+from tests.support.images import image, layer
+from tests.support.pulls import assert_sound, pulled, scratch_of
+
+
+@pytest.fixture
+def base():
+    return layer({"base": os.urandom(2000)})
+
+
+@pytest.fixture
+def one(registry, store, base):
+    """The image one:7, of a shared layer and its own."""
+    registry.add(image([base, layer({"one": "1"})], cmd=["/one"]), "one", "7", "latest")
+    return pulled(store, f"{registry.host}/one:7")
+
+
+@pytest.fixture
+def two(registry, store, base):
+    """The image two:latest, on the same base."""
+    registry.add(image([base, layer({"two": "2"})], cmd=["/two"]), "two", "latest")
+    return pulled(store, f"{registry.host}/two")
+
+
+def _blobs(store):
+    return os.listdir(f"{store.layout.blobs_dir}/sha256")
+
+
+def _layers(store):
+    return os.listdir(store.layout.layers_dir)
+
+
+def test_images_are_listed_by_name(store, two, one):
+    assert list_images(store) == (one, two)
+
+
+def test_an_image_is_found_by_the_start_of_its_id(store, one, two):
+    for text in (one.image_id.hex[:12], one.image_id.hex, str(one.image_id)):
+        assert store.find_image(text, "linux/amd64") == one
+    assert store.find_image(one.image_id.hex[:2] + "zz", "linux/amd64") is None
+
+
+def test_an_image_is_found_by_the_digest_of_its_tag(store, registry, one):
+    found = store.find_image(f"{registry.host}/one@{one.manifest_digest}", "linux/amd64")
+    assert found == one
+    assert store.find_image(f"{registry.host}/x@{one.manifest_digest}", "linux/amd64") is None
+
+
+def test_an_image_of_another_platform_is_not_found(store, one):
+    assert store.find_image(one.reference, "linux/arm64/v8") is None
+
+
+def test_what_is_kept_of_a_lookup_never_outlives_the_index(store, registry, one):
+    assert store.find_image(one.reference, "linux/amd64") == one
+    moved = image([layer({"moved": "1"})])
+    registry.add(moved, "one", "7")
+    pulled(store, one.reference)
+    assert store.find_image(one.reference, "linux/amd64").manifest_digest == moved.digest
+    remove_image(store, one.reference)
+    assert store.find_image(one.reference, "linux/amd64") is None
+
+
+def test_a_kept_lookup_that_was_damaged_is_made_anew(store, one):
+    for content in (b"", b"\0" * 100, b"not marshal"):
+        store.find_image(one.reference, "linux/amd64")
+        (kept,) = os.scandir(f"{store.layout.cache_dir}/images")
+        with open(kept.path, "wb") as file:
+            file.write(content)
+        assert store.find_image(one.reference, "linux/amd64") == one
+
+
+def test_a_damaged_index_is_one_line(store, one):
+    with open(store.layout.index_path, "w") as file:
+        file.write("{")
+    with pytest.raises(StoreError, match=": not JSON"):
+        store.find_image(one.reference, "linux/amd64")
+
+
+def test_a_removed_image_takes_what_only_it_had(store, one, two, base):
+    removed = remove_image(store, one.reference)
+    assert removed.untagged == (one.reference,)
+    assert one.image_id in removed.deleted
+    assert base.digest not in removed.deleted
+    assert list_images(store) == (two,)
+    assert len(_layers(store)) == 2
+    assert_sound(store.layout)
+    remove_image(store, two.reference)
+    assert _blobs(store) == _layers(store) == scratch_of(store.layout) == []
+
+
+def test_a_second_name_keeps_the_image(store, registry, one):
+    pulled(store, f"{registry.host}/one")
+    assert remove_image(store, one.reference).deleted == ()
+    assert len(_layers(store)) == 2
+
+
+def test_by_its_id_an_image_of_two_names_goes_only_by_force(store, registry, one):
+    pulled(store, f"{registry.host}/one")
+    with pytest.raises(UsageError, match="it has 2 names"):
+        remove_image(store, one.image_id.short)
+    assert len(remove_image(store, one.image_id.short, force=True).untagged) == 2
+    assert _blobs(store) == []
+
+
+def test_what_is_not_here_cannot_be_removed(store, one):
+    with pytest.raises(NoSuchImageError, match="cannot remove nothing: no such image"):
+        remove_image(store, "nothing")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_image_that_a_container_stands_on_stays(store, one, kept):
+    container = create_container(store.layout, str(one.image_id), name="web", keep=kept)
+    if kept:
+        os.close(container.lock_fd)
+    with pytest.raises(ImageInUseError, match="container web") as caught:
+        remove_image(store, one.reference)
+    assert "--force" in caught.value.hint
+    assert list_images(store) == (one,)
+    if not kept:
+        os.close(container.lock_fd)
+
+
+def test_by_force_it_loses_its_name_and_its_layers_stay_as_long_as_the_container(store, one):
+    container = create_container(store.layout, str(one.image_id))
+    remove_image(store, one.reference, force=True)
+    assert list_images(store) == ()
+    assert all(map(os.path.isdir, one.layers))
+    prune(store)
+    assert all(map(os.path.isdir, one.layers))
+    os.close(container.lock_fd)
+    pruned = prune(store)
+    assert pruned.containers == 1
+    assert len(pruned.layers) == 2
+    assert _layers(store) == _blobs(store) == scratch_of(store.layout) == []
+
+
+def test_what_a_pull_under_way_counts_on_stays(store, one, base):
+    locks = (store.layout.blob_lock_path(base.digest), store.layout.layer_lock_path(base.diff_id))
+    held = [try_hold_file(path, shared=True) for path in locks]
+    remove_image(store, one.reference)
+    assert _blobs(store) == [base.digest.hex]
+    assert _layers(store) == [f"sha256-{base.diff_id.hex}"]
+    for claim in held:
+        claim.release()
+    prune(store)
+    assert _blobs(store) == _layers(store) == []
+
+
+def test_pruning_removes_what_pulls_left_and_nothing_that_has_a_name(store, one, base):
+    partial = store.layout.partial_path(layer({"x": "y"}).digest)
+    with open(partial, "wb") as file:
+        file.write(b"x" * 50_000)
+    os.makedirs(f"{partial}.tree/a")
+    pruned = prune(store)
+    assert pruned.size >= 50_000
+    assert scratch_of(store.layout) == []
+    assert list_images(store) == (one,)
+    assert_sound(store.layout)
+    assert prune(store).blobs == ()

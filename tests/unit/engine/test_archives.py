@@ -1,0 +1,92 @@
+"""Archives of root file systems as layers."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+
+import pytest
+
+from chrun.engine.archives import open_archive
+from chrun.engine.prune import prune
+from chrun.errors import ContentError, UnsafeLayerError, UsageError
+from chrun.store.containers import create_container
+from chrun.store.store import open_store
+from tests.support.images import digest_of, tar
+from tests.support.pulls import scratch_of
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path / "store"), create=True)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "rootfs.tar.gz"
+    path.write_bytes(gzip.compress(tar({"etc/motd": "hi\n", ".wh.kept": "a name like others"})))
+    return path
+
+
+def test_an_archive_is_unpacked_once(store, archive):
+    first = open_archive(store, str(archive))
+    assert first.image_id == str(digest_of(gzip.decompress(archive.read_bytes())))
+    assert sorted(os.listdir(first.directory)) == [".wh.kept", "etc"]
+    before = os.stat(first.directory).st_ctime_ns
+    assert open_archive(store, str(archive)) == first
+    assert os.stat(first.directory).st_ctime_ns == before
+    assert scratch_of(store.layout) == []
+
+
+def test_a_changed_archive_is_another_layer(store, archive):
+    first = open_archive(store, str(archive))
+    archive.write_bytes(tar({"etc/motd": "hello\n"}))
+    second = open_archive(store, str(archive))
+    assert first.image_id != second.image_id
+
+
+def test_of_many_at_once_one_unpacks(store, archive):
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(open_archive(store, str(archive))))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert scratch_of(store.layout) == []
+
+
+def test_pruning_removes_it_but_not_under_a_container(store, archive):
+    layer = open_archive(store, str(archive))
+    container = create_container(store.layout, layer.image_id)
+    prune(store)
+    assert os.path.isdir(layer.directory)
+    os.close(container.lock_fd)
+    prune(store)
+    assert not os.path.exists(layer.directory)
+    assert open_archive(store, str(archive)) == layer
+
+
+def test_what_is_no_archive_leaves_nothing(store, tmp_path):
+    for name, content in (("text", b"hello"), ("cut", gzip.compress(tar({"a": "1"}))[:40])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ContentError, match="cannot unpack"):
+            open_archive(store, str(tmp_path / name))
+    (tmp_path / "evil").write_bytes(tar({"../../flag": "x"}))
+    with pytest.raises(UnsafeLayerError):
+        open_archive(store, str(tmp_path / "evil"))
+    assert scratch_of(store.layout) == os.listdir(store.layout.layers_dir) == []
+    assert not (tmp_path / "flag").exists()
+
+
+def test_what_is_no_file_is_a_usage_error(store, tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        open_archive(store, str(tmp_path / "missing"))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match="neither a directory nor an archive"):
+        open_archive(store, str(tmp_path / "fifo"))
