@@ -90,6 +90,6 @@ $(VENV)/installed: $(SOURCES) $(VENV)/tools
 	touch $@
 
 $(VENV)/test-packages: $(VENV)/tools
-	@tools/need setpriv=util-linux skopeo umoci getfattr=attr zstd
+	@tools/need setpriv=util-linux skopeo umoci getfattr=attr zstd mkfs.xfs=xfsprogs
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	touch $@

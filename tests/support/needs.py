@@ -107,6 +107,15 @@ NEEDS: dict[str, Need] = {
     "docker": Need(lambda: _succeeds("docker", "info"), "no docker daemon answers"),
     **{
         name: _program(name)
-        for name in ("docker-registry", "skopeo", "umoci", "podman", "getfattr", "zstd", "gcc")
+        for name in (
+            "docker-registry",
+            "skopeo",
+            "umoci",
+            "podman",
+            "getfattr",
+            "zstd",
+            "gcc",
+            "mkfs.xfs",
+        )
     },
 }
