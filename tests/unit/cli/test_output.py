@@ -19,7 +19,7 @@ PART = Part("evil\x1b[2J", 2, 7, Digest("sha256", "3f4e" * 16), 12_300_000)
         (1000, "1kB"),
         (12_345_678, "12.3MB"),
         (5e9, "5GB"),
-        (2e15, "2e+03TB"),
+        (2e15, "2PB"),
     ],
 )
 def test_sizes_are_dockers(size, text):
