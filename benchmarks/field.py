@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -32,6 +31,9 @@ _BWRAP = (
     "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup",
     "--proc", "/proc", "--dev", "/dev", "--ro-bind", "/sys", "/sys",
 )  # fmt: skip
+# podman's own defaults are more than a root without CAP_SYS_RESOURCE may set
+_PODMAN_LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+_SETTLE_SECONDS = 0.3  # both clean up behind their own end
 _RIVALS_VERSIONS = ("bwrap", "runc", "crun", "podman", "docker")
 
 
@@ -95,27 +97,36 @@ def open_field() -> Iterator[Field]:
             _unmount_below(scratch)
 
 
-def rival_cases(field: Field) -> tuple[list[Case], list[str]]:
-    """Give the cases of root's rivals that run here, and the names of the others."""
+def runtime_cases(field: Field) -> tuple[list[Case], list[str]]:
+    """Give the cases, as root, of runtimes that get a root file system; the names of the others."""
     run_runc = ["--root", str(field.scratch / "runc"), "run", "--bundle", str(field.rootfs.parent)]
     run_crun = ["--root", str(field.scratch / "crun"), "run", "--bundle", str(field.rootfs.parent)]
-    limits = []
-    for option, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        hard = resource.getrlimit(kind)[1]
-        limits += ["--ulimit", f"{option}={hard}:{hard}"]
+    return sort_out(
+        [
+            Case("bwrap", field.bwrap("/bin/true")),
+            Case("crun run", ["crun", *run_crun, "bench-crun"]),
+            Case("runc run", ["runc", *run_runc, "bench-runc"]),
+        ]
+    )
+
+
+def engine_cases(field: Field) -> tuple[list[Case], list[str]]:
+    """Give the cases of the engines that run here, and the names of the others."""
     candidates = [
-        Case("bwrap", field.bwrap("/bin/true")),
-        Case("crun run", ["crun", *run_crun, "bench-crun"]),
-        Case("runc run", ["runc", *run_runc, "bench-runc"]),
         Case(
             "podman run",
             field.podman(
-                "run", "--rm", "--network", "host", "--log-driver", "none", *limits,
+                "run", "--rm", "--network", "host", "--log-driver", "none", *_PODMAN_LIMITS,
                 "--rootfs", str(field.rootfs), "/bin/true",
             ),
             rounds=15,
+            settle_seconds=_SETTLE_SECONDS,
         ),
-        Case("docker run", ["docker", "run", "--rm", "--network", "host", field.image], rounds=15),
+        Case(
+            "docker run", ["docker", "run", "--rm", "--network", "host", field.image],
+            rounds=15,
+            settle_seconds=_SETTLE_SECONDS,
+        ),
     ]  # fmt: skip
     return sort_out(candidates)
 

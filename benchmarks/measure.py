@@ -1,4 +1,4 @@
-"""Timing of commands, interleaved: A B C A B C ..., so that a busy moment is everybody's.
+"""Timing of commands, interleaved: A B C, C A B, ..., so that a busy moment is everybody's.
 
 Commands are started by a `Runner`, a small process of its own: it may be another user, and
 starting a program from it costs the same for every command.
@@ -7,6 +7,7 @@ starting a program from it costs the same for every command.
 from __future__ import annotations
 
 import os
+import random
 import resource
 import shutil
 import signal
@@ -38,6 +39,7 @@ class Case(Value):
     before: Callable[[], object] | None = None
     opened: Mapping[int, str] = {}
     rounds: int = 0  # fewer than the others', for slow ones; 0: as many
+    settle_seconds: float = 0  # how long what it leaves running disturbs the next one
 
 
 class Sample(Value):
@@ -100,17 +102,22 @@ class Runner:
 
 
 def interleave(cases: Sequence[Case], rounds: int) -> dict[str, Samples]:
-    """Measure cases in turns; the first few runs of each warm caches and are not counted."""
+    """Measure cases in turns; the first few runs of each warm caches and are not counted.
+
+    Each round has an order of its own, so that nobody always comes behind the one who disturbs.
+    """
+    order = random.Random(0)
     runners = {uid: Runner(uid, cases) for uid in {case.uid for case in cases}}
     taken: dict[str, list[Sample]] = {case.name: [] for case in cases}
     try:
         for round_number in range(rounds + _WARM_UPS):
-            for number, case in enumerate(cases):
+            for number, case in order.sample(list(enumerate(cases)), len(cases)):
                 if case.rounds and round_number >= case.rounds + _WARM_UPS:
                     continue
                 if case.before:
                     case.before()
                 sample = runners[case.uid].run(number)
+                time.sleep(case.settle_seconds)
                 if sample.status:
                     message = f"{case.name}: status {sample.status} of {' '.join(case.command)}"
                     raise CaseFailedError(message)

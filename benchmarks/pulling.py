@@ -15,7 +15,7 @@ from benchmarks.report import Budget, Section
 if TYPE_CHECKING:
     from benchmarks.field import Field
 
-_TREE = "/usr"
+_TREE = "/usr/share"
 _FILES, _QUICK_FILES = 20_000, 2_000
 _ROUNDS = 5
 _PEAK_MIB = 96

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from benchmarks.field import ORDINARY_UID, rival_cases, sort_out
+from benchmarks.field import ORDINARY_UID, engine_cases, runtime_cases, sort_out
 from benchmarks.measure import Case, interleave
 from benchmarks.ready import ReadyPlan
 from benchmarks.report import Budget, Section
@@ -14,21 +14,19 @@ if TYPE_CHECKING:
     from benchmarks.field import Field
 
 _QUICK_ROUNDS, _ROUNDS = 20, 100
+_AT_MOST = {"bwrap": 1.0, "runc run": 1 / 3, "docker run": 1 / 30}
 
 
 def measure_command_line(field: Field, *, quick: bool) -> Section:
     """Measure `chrun run IMAGE true`, and beside it what else starts a container."""
     words = ("run", field.image, "true")
-    rivals, left_out = rival_cases(field)
-    user_rivals, more_left_out = sort_out(
-        [Case("bwrap, user", field.bwrap("/bin/true", uid=ORDINARY_UID), uid=ORDINARY_UID)]
-    )
+    of_user = Case("bwrap, user", field.bwrap("/bin/true", uid=ORDINARY_UID), uid=ORDINARY_UID)
+    rivals, left_out = _together(sort_out([of_user]), runtime_cases(field), engine_cases(field))
     cases = [
         Case("python -I -S -c pass", (sys.executable, "-I", "-S", "-c", "pass")),
         field.chrun("chrun run", *words),
         field.chrun("chrun run, user", *words, uid=ORDINARY_UID),
         field.chrun("chrun run --scratch tmpfs", "run", "--scratch", "tmpfs", *words[1:]),
-        *user_rivals,
         *rivals,
     ]
     times = interleave(cases, _QUICK_ROUNDS if quick else _ROUNDS)
@@ -38,13 +36,6 @@ def measure_command_line(field: Field, *, quick: bool) -> Section:
             "chrun run, to python -I -S -c pass", chrun / times["python -I -S -c pass"].median, 3.0
         ),
         Budget("chrun run as a user, to root's", times["chrun run, user"].median / chrun, 1.25),
-        *(
-            Budget(
-                f"chrun run (composed by Python), to {name}", chrun / times[name].median, at_most
-            )
-            for name, at_most in (("runc run", 1 / 3), ("docker run", 1 / 30))
-            if name in times
-        ),
     ]
     return Section(
         "A container from start to end, command line",
@@ -52,7 +43,7 @@ def measure_command_line(field: Field, *, quick: bool) -> Section:
         "podman and docker make an overlay. The user has no subordinate ids.",
         times=times,
         budgets=budgets,
-        left_out=[*left_out, *more_left_out],
+        left_out=left_out,
     )
 
 
@@ -61,17 +52,17 @@ def measure_ready_plan(field: Field, *, quick: bool) -> Section:
     rounds = _QUICK_ROUNDS if quick else _ROUNDS
     on_disk = ReadyPlan(field, "true", scratch_bytes=0)
     in_memory = ReadyPlan(field, "true", scratch_bytes=64 << 20)
-    cases = [
-        Case("bwrap", field.bwrap("/bin/true")),
+    ours = [
         on_disk.case("chrun-init, scratch on disk"),
         in_memory.case("chrun-init, scratch in memory"),
     ]
-    runnable, left_out = sort_out(cases)
-    times = interleave(runnable, rounds)
+    rivals, left_out = _together(runtime_cases(field), engine_cases(field))
+    times = interleave([*ours, *rivals], rounds)
     budgets = [
-        Budget(f"{name}, to bwrap", times[name].median / times["bwrap"].median, 1.0)
-        for name in times
-        if name != "bwrap" and "bwrap" in times
+        Budget(f"{case.name}, to {rival}", times[case.name].median / times[rival].median, at_most)
+        for case in ours
+        for rival, at_most in _AT_MOST.items()
+        if rival in times
     ]
     return Section(
         "A container from a ready plan, no Python (root)",
@@ -80,3 +71,9 @@ def measure_ready_plan(field: Field, *, quick: bool) -> Section:
         budgets=budgets,
         left_out=left_out,
     )
+
+
+def _together(*found: tuple[list[Case], list[str]]) -> tuple[list[Case], list[str]]:
+    return [case for cases, _ in found for case in cases], [
+        name for _, names in found for name in names
+    ]
