@@ -133,8 +133,9 @@ def run(
         stderr=captured or options.get("stderr"),
         text=text,
     )
-    prepared = prepare(_engine(options.get("root", "")), request)
-    with Running(prepared, streams) as running:
+    engine = _engine(options.get("root", ""))
+    prepared = prepare(engine, request)
+    with Running(prepared, engine.init_fd, streams) as running:
         output, errors = running.communicate(input, options.get("timeout"))
     completed = CompletedProcess([image, *args], running.exit_status(), output, errors)
     if options.get("check"):

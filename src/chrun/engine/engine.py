@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import marshal
 import os
+from _thread import allocate_lock
 
 from chrun.errors import StoreError
 from chrun.linux.host import Host, Lack, read_first_line, read_host
 from chrun.oci.platform import Platform, machine_platform, normalized
+from chrun.runtime.launch import open_init
 from chrun.store.containers import clear_abandoned, create_container, remove_container
 from chrun.store.store import open_store
 
@@ -45,6 +47,8 @@ class Engine:
         self._make_progress = make_progress
         self._insecure = insecure
         self._host: Host | None = None
+        self._lock = allocate_lock()
+        self._init_fd = -1
         self.notices = self._clear_up()
 
     @property
@@ -53,6 +57,14 @@ class Engine:
         if self._host is None:
             self._host = self._read_host()
         return self._host
+
+    @property
+    def init_fd(self) -> int:
+        """A sealed descriptor of chrun-init, opened once: containers share its memory."""
+        with self._lock:
+            if self._init_fd < 0:
+                self._init_fd = open_init()
+            return self._init_fd
 
     def find_image(self, name: str, platform: str) -> ImageRecord | None:
         """Find an image in the store; `platform` "" is the machine's."""

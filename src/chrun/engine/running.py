@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from chrun.runtime.launch import command_line, failure, open_init, open_plan
+from chrun.runtime.launch import command_line, failure, open_plan
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -31,24 +31,25 @@ class Streams(Value):
 class Running:
     """A container that runs at most as long as its `with` block: leaving it early kills it.
 
+    `init_fd` is chrun-init, sealed, which all containers of a program share.
+
     The lifeline is a pipe that chrun-init watches. Its end here closes when the block is left, and
     also when this whole program dies; then the container is killed and its scratch removed.
     """
 
-    def __init__(self, prepared: Prepared, streams: Streams) -> None:
+    def __init__(self, prepared: Prepared, init_fd: int, streams: Streams) -> None:
         self._plan = prepared.plan
         self._report_fd, report_end = os.pipe()
         lifeline_end, self._lifeline_fd = os.pipe()
-        plan_fd, init_fd = open_plan(prepared.plan), open_init()
-        hold_fd = prepared.launch.hold_fd
-        passed = (init_fd, plan_fd, report_end, lifeline_end, hold_fd)
+        plan_fd, hold_fd = open_plan(prepared.plan), prepared.launch.hold_fd
+        passed = (plan_fd, report_end, lifeline_end, hold_fd)
         words = (f"report={report_end}", f"lifeline={lifeline_end}")
         try:
             self.process = subprocess.Popen(
                 command_line(prepared.launch, plan_fd, *words),
                 executable=f"/proc/self/fd/{init_fd}",
                 env={},
-                pass_fds=passed,
+                pass_fds=(init_fd, *passed),
                 stdin=streams.stdin,
                 stdout=streams.stdout,
                 stderr=streams.stderr,
