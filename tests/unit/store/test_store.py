@@ -127,9 +127,7 @@ def test_a_home_that_cannot_be_written_to_is_one_line_and_a_hint(tmp_path):
 def test_a_read_only_file_system_is_one_line_and_a_hint(tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", tmp_path], check=True)
     try:
-        with pytest.raises(
-            StoreError, match="read-only file system"
-        ) as caught:
+        with pytest.raises(StoreError, match="read-only file system") as caught:
             open_store(str(tmp_path / "store"), create=True)
     finally:
         subprocess.run(["umount", tmp_path], check=True)
