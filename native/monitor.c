@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "files.h"
 #include "kernel.h"
@@ -232,19 +233,42 @@ static void stop(struct monitor *m)
 	terminal_copy_size(&m->terminal);
 }
 
+/* Kill the container as the signal's default action would have. */
+static void kill_for(struct monitor *m, int number)
+{
+	m->killed_for = number;
+	kill_container(m);
+}
+
+/* A signal that the process blocks only for a moment, as libraries do around fork(2), is lost when
+ * the moment is over: look again for a while. */
+static bool is_lost(const struct monitor *m, int number)
+{
+	const struct timespec millisecond = { 0, 1000000 };
+	enum reaction reaction = REACTION_DELAYED;
+
+	for (int tries = 0; reaction == REACTION_DELAYED && tries < 20; tries++) {
+		(void)nanosleep(&millisecond, NULL);
+		reaction = reaction_to(m->pid, number);
+	}
+	return reaction == REACTION_NONE;
+}
+
 /* A process that is PID 1 of its namespace is spared by the kernel where others would be ended, and
  * one that is not executed yet holds signals back. Users expect ^C and kill to work. */
 static void forward(struct monitor *m, int number, bool from_terminal)
 {
-	bool spared = !m->executed || m->namespaces & CLONE_NEWPID;
+	bool spared = m->namespaces & CLONE_NEWPID && !m->command.init && is_deadly(number);
+	enum reaction reaction = spared ? reaction_to(m->pid, number) : REACTION_OWN;
 
-	if (spared && is_deadly(number) && (!m->executed || !is_handled(m->pid, number))) {
-		m->killed_for = number;
-		kill_container(m);
+	if (reaction == REACTION_NONE || (!m->executed && is_deadly(number))) {
+		kill_for(m, number);
 		return;
 	}
 	/* a terminal signals the whole foreground group: so does its container's end of it */
 	(void)kill(from_terminal ? -m->pid : m->pid, number);
+	if (reaction == REACTION_DELAYED && is_lost(m, number))
+		kill_for(m, number);
 }
 
 static void take_signal(struct monitor *m, const struct signalfd_siginfo *info)

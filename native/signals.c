@@ -50,22 +50,48 @@ static uint64_t signal_set(const char *status, const char *name)
 	return set;
 }
 
-bool is_handled(pid_t pid, int number)
+/* Read a file of /proc/PID; false when it cannot be. */
+static bool read_proc(pid_t pid, const char *name, char *content, size_t size)
 {
 	struct line path = { .length = 0 };
-	char status[4096];
-	uint64_t handled;
+	ssize_t length;
 
 	add_text(&path, "/proc/");
 	add_number(&path, (uint64_t)pid);
-	add_text(&path, "/status");
+	add_text(&path, name);
 	closing int fd = open(text_of(&path), O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : read(fd, status, sizeof(status) - 1);
 
+	length = fd < 0 ? -1 : read(fd, content, size - 1);
 	if (length <= 0)
-		return true;
-	status[length] = '\0';
-	handled = signal_set(status, "SigBlk:") | signal_set(status, "SigIgn:") |
-		  signal_set(status, "SigCgt:");
-	return handled >> (number - 1) & 1;
+		return false;
+	content[length] = '\0';
+	return true;
+}
+
+/* While it waits in sigwait(3), as inits like to do, a process does not seem to block the signals
+ * that it waits for. */
+static bool is_in_sigwait(pid_t pid)
+{
+	struct line number = { .length = 0 };
+	char call[128];
+	size_t length;
+
+	add_number(&number, SYS_rt_sigtimedwait);
+	length = number.length;
+	return read_proc(pid, "/syscall", call, sizeof(call)) &&
+	       strncmp(call, text_of(&number), length) == 0 && call[length] == ' ';
+}
+
+enum reaction reaction_to(pid_t pid, int number)
+{
+	char status[4096];
+	uint64_t bit = UINT64_C(1) << (number - 1);
+
+	if (!read_proc(pid, "/status", status, sizeof(status)))
+		return REACTION_OWN;
+	if ((signal_set(status, "SigIgn:") | signal_set(status, "SigCgt:")) & bit)
+		return REACTION_OWN;
+	if (signal_set(status, "SigBlk:") & bit)
+		return REACTION_DELAYED;
+	return is_in_sigwait(pid) ? REACTION_OWN : REACTION_NONE;
 }

@@ -185,18 +185,17 @@ def test_a_link_in_the_place_of_the_console_is_not_followed(hostile):
 
 _OVERWRITE = """
 exec 9</proc/$PPID/exe
-(sleep 0.3; echo PWNED >/proc/self/fd/9) 2>&1 <&9 &
+(sleep 0.3; echo PWNED >/proc/self/fd/9) 2>&1 &
 """
 
 
 @needs("root")
-def test_the_program_cannot_be_overwritten_from_inside(busybox_dir):
+def test_the_program_cannot_be_overwritten_from_inside(box):
     # CVE-2019-5736: in the host's pid namespace a process outlives chrun, and nothing runs from
     # the program any more, which would keep it from being written
     program = Path(INIT).read_bytes()
     sealed_fd = open_sealed("chrun-init", program)
-    steps = (Propagation(), Root(str(busybox_dir), False), Mount("proc", "/proc", 0, ""), Chroot())
-    plan = Plan(Clone(("mount",)), steps, Exec(("sh", "-c", _OVERWRITE), (PATH,), True))
+    plan = box.plan("sh", "-c", _OVERWRITE, init=True, leave_out=["pid"])
     done = run_init(plan, fds=(sealed_fd,), executable=f"/proc/self/fd/{sealed_fd}")
     assert done.returncode == 0
     assert "Operation not permitted" in done.stdout

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 INIT = os.environ.get("CHRUN_TEST_INIT") or str(Path(chrun.__file__).with_name("chrun-init"))
 IS_ROOT = os.geteuid() == 0
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 20
 CONTAINER_ID = "0123456789abcdef"
 PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 NAMESPACES = ("mount", "pid", "ipc", "uts", "cgroup")
