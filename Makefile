@@ -10,6 +10,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON ?= $(shell tools/find-python)
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+SANITIZED := build/sanitized
 PYTEST := $(VENV)/bin/python -m pytest
 FUZZ_SECONDS ?= 60
 PRINT_DEPENDENCIES := import tomllib; \
@@ -52,14 +53,21 @@ types: $(VENV)/tools
 unit: $(VENV)/tools
 	PYTHONPATH=src $(PYTEST) -q tests/unit
 
-# The C parts, with the sanitizers watching
-native: build/sanitized/build.ninja
-	meson compile -C build/sanitized
-	meson test -C build/sanitized --print-errorlogs
+# chrun-init under its own tests, with the address and undefined-behaviour sanitizers watching
+native: $(SANITIZED)/build.ninja $(VENV)/installed
+	meson compile -C $(SANITIZED)
+	CHRUN_TEST_SANITIZED=1 CHRUN_TEST_INIT=$(CURDIR)/$(SANITIZED)/native/chrun-init \
+		$(PYTEST) -q tests/kernel
 
-fuzz: build/fuzz/build.ninja
-	meson compile -C build/fuzz
-	tools/fuzz-plan-reader build/fuzz $(FUZZ_SECONDS)
+# The plan reader, with plans that nobody would write
+fuzz: $(SANITIZED)/build.ninja
+	meson compile -C $(SANITIZED)
+	$(SANITIZED)/native/fuzz_plan $(FUZZ_SECONDS)
+
+$(SANITIZED)/build.ninja: $(VENV)/tools
+	@tools/need gcc
+	meson setup --reconfigure -Dbuildtype=debugoptimized -Db_sanitize=address,undefined \
+		$(SANITIZED) >/dev/null
 
 # The whole suite; root plays it twice, the second time as somebody without any privilege
 suite: $(VENV)/installed $(VENV)/test-packages
