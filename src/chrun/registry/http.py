@@ -59,6 +59,9 @@ class Request(Value):
     headers: Mapping[str, str] = {}
     body: bytes = b""
 
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, {address_of(parsed(self.url))!r}, ...)"  # no secrets
+
     def authorized(self, authorization: str) -> Request:
         """Give the request with that Authorization header, as it is for ""."""
         if not authorization:

@@ -116,11 +116,8 @@ def belongs(realm: Url, registry: Url) -> bool:
         return True
     if _address(ours) is not None or _address(theirs) is not None:
         return False
-    parent = ours.partition(".")[2]
-    homes = [ours] if _is_shared(ours) else [ours, parent]
-    return any(
-        theirs == home or theirs.endswith(f".{home}") for home in homes if not _is_shared(home)
-    )
+    homes = [home for home in (ours, ours.partition(".")[2]) if not _is_shared(home)]
+    return any(theirs == home or theirs.endswith(f".{home}") for home in homes)
 
 
 def _is_shared(domain: str) -> bool:
