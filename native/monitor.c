@@ -337,21 +337,28 @@ static void wait_for_end(struct monitor *m)
 	}
 }
 
+/* Remove a tree in the scratch directory; a plan that asks for another is not carried out. */
+static int remove_from_scratch(const char *scratch, const char *path)
+{
+	char whole[PATH_MAX];
+	int error = host_path(scratch, path, whole, sizeof(whole));
+
+	if (!error && (path[0] != '%' || strstr(path, "..")))
+		error = -EPERM;
+	return error ? error : remove_tree(whole);
+}
+
 /* Clean-up runs whatever happened before, and its failures never hide what did. */
 static void clean_up(const struct monitor *m)
 {
 	struct cursor next = m->plan->records;
 	struct record record = { 0 };
-	char path[PATH_MAX];
 
 	while (plan_next(&next, &record)) {
-		int error;
+		int error = 0;
 
-		if (record.number != STEP_REMOVE_TREE)
-			continue;
-		error = host_path(m->options->scratch, record.fields[0].text, path, sizeof(path));
-		if (!error)
-			error = remove_tree(path);
+		if (record.number == STEP_REMOVE_TREE)
+			error = remove_from_scratch(m->options->scratch, record.fields[0].text);
 		if (error)
 			say_step_failure(&record, NULL, -error);
 	}

@@ -66,14 +66,18 @@ def open_plan(plan: Plan | bytes) -> int:
 
 
 def start_init(
-    plan: Plan | bytes, *words: str, fds: Sequence[int] = (), **options: object
+    plan: Plan | bytes,
+    *words: str,
+    fds: Sequence[int] = (),
+    wrapper: Sequence[str] = (),
+    **options: object,
 ) -> subprocess.Popen[str]:
-    """Start chrun-init; `fds` stay open in it."""
+    """Start chrun-init, through a command that ends in its own; `fds` stay open in it."""
     plan_fd = open_plan(plan)
     piped = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
         return subprocess.Popen(
-            init_command(plan_fd, *words),
+            [*wrapper, *init_command(plan_fd, *words)],
             pass_fds=(plan_fd, *fds),
             env={**os.environ, **_SANITIZERS},
             text=True,
