@@ -67,6 +67,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         raise UsageError(f"cannot {name}: no image was named", hint=f'see "chrun {name} --help"')
     image, *args = parsed.operands
     entrypoint = parsed.find_text("entrypoint")
+    rootfs = parsed.text("rootfs")
     tmpfs, volumes = parsed.texts("tmpfs"), parsed.texts("volume")
     request = RunRequest(
         image=image,
@@ -81,11 +82,11 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         terminal=parsed.flag("tty"),
         readonly=parsed.flag("read-only"),
         init=parsed.flag("init"),
-        isolation=_chosen(_ISOLATIONS, parsed.text("isolation")) or "auto",
-        rootfs=_chosen(_ROOTFS_KINDS, parsed.text("rootfs")),
+        isolation=_chosen(_ISOLATIONS, parsed.text("isolation")),
+        rootfs=_chosen(_ROOTFS_KINDS, rootfs) if rootfs else None,
         scratch_bytes=_scratch_bytes(parsed.text("scratch", "disk")),
         keep=parsed.flag("keep"),
-        pull=_chosen(_PULL_POLICIES, parsed.text("pull")) or "missing",
+        pull=_chosen(_PULL_POLICIES, parsed.text("pull")),
         platform=parsed.text("platform"),
     )
     _check_contradictions(request, parsed)
@@ -117,9 +118,9 @@ def run(words: Sequence[str], root: str) -> int:
     return become(prepared.plan, prepared.launch)
 
 
-def _chosen(choices: tuple[Choice, ...], text: str) -> Choice | None:
-    """Give the choice in its own type; the parser has refused everything else."""
-    return next((choice for choice in choices if choice == text), None)
+def _chosen(choices: tuple[Choice, ...], text: str) -> Choice:
+    """Give the choice in its own type, the first by default; the parser refused all others."""
+    return next((choice for choice in choices if choice == text), choices[0])
 
 
 def _environment(entries: Sequence[str]) -> tuple[str, ...]:
