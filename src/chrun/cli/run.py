@@ -67,7 +67,9 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         raise UsageError(f"cannot {name}: no image was named", hint=f'see "chrun {name} --help"')
     image, *args = parsed.operands
     entrypoint = parsed.find_text("entrypoint")
-    rootfs = parsed.text("rootfs")
+    rootfs: RootfsKind | None = None
+    if kind := parsed.text("rootfs"):
+        rootfs = _chosen(_ROOTFS_KINDS, kind)
     tmpfs, volumes = parsed.texts("tmpfs"), parsed.texts("volume")
     request = RunRequest(
         image=image,
@@ -83,7 +85,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         readonly=parsed.flag("read-only"),
         init=parsed.flag("init"),
         isolation=_chosen(_ISOLATIONS, parsed.text("isolation")),
-        rootfs=_chosen(_ROOTFS_KINDS, rootfs) if rootfs else None,
+        rootfs=rootfs,
         scratch_bytes=_scratch_bytes(parsed.text("scratch", "disk")),
         keep=parsed.flag("keep"),
         pull=_chosen(_PULL_POLICIES, parsed.text("pull")),
