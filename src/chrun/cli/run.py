@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from chrun.cli.options import Parsed
-    from chrun.engine.request import Isolation, PullPolicy
-    from chrun.rootfs.rootfs import RootfsKind
+    from chrun.engine.request import Isolation, PullPolicy, RootfsChoice
 
     Choice = TypeVar("Choice", bound=str)
 
 _ISOLATIONS: tuple[Isolation, ...] = ("auto", "chroot", "namespaces", "confined")
-_ROOTFS_KINDS: tuple[RootfsKind, ...] = ("overlay", "copy")
+_ROOTFS_KINDS: tuple[RootfsChoice, ...] = ("auto", "overlay", "copy")
 _PULL_POLICIES: tuple[PullPolicy, ...] = ("missing", "always", "never")
 _DEFAULT_SCRATCH_BYTES = 256 << 20  # memory that a container may fill before it sees a full disk
 
@@ -39,7 +38,9 @@ RUN_OPTIONS = (
     Option(("-q", "--quiet"), "no word of chrun's own but errors"),
     Option(("--read-only",), "a root file system that cannot be written to"),
     Option(("--rm",), "remove the container when it ends (the default)"),
-    Option(("--rootfs",), "how the layers become one tree", "KIND", False, _ROOTFS_KINDS),
+    Option(
+        ("--rootfs",), "how layers become one tree (default: auto)", "KIND", False, _ROOTFS_KINDS
+    ),
     Option(("--scratch",), "where changes go: disk, or memory up to SIZE", "disk|tmpfs[:SIZE]"),
     Option(("--tmpfs",), "an empty file system in memory", "TARGET[:OPTION,...]", True),
     Option(("-t", "--tty"), "open a terminal inside"),
@@ -67,9 +68,6 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         raise UsageError(f"cannot {name}: no image was named", hint=f'see "chrun {name} --help"')
     image, *args = parsed.operands
     entrypoint = parsed.find_text("entrypoint")
-    rootfs: RootfsKind | None = None
-    if kind := parsed.text("rootfs"):
-        rootfs = _chosen(_ROOTFS_KINDS, kind)
     tmpfs, volumes = parsed.texts("tmpfs"), parsed.texts("volume")
     request = RunRequest(
         image=image,
@@ -85,7 +83,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         readonly=parsed.flag("read-only"),
         init=parsed.flag("init"),
         isolation=_chosen(_ISOLATIONS, parsed.text("isolation")),
-        rootfs=rootfs,
+        rootfs=_chosen(_ROOTFS_KINDS, parsed.text("rootfs")),
         scratch_bytes=_scratch_bytes(parsed.text("scratch", "disk")),
         keep=parsed.flag("keep"),
         pull=_chosen(_PULL_POLICIES, parsed.text("pull")),

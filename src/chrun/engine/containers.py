@@ -194,7 +194,7 @@ def _choose_rootfs(
     engine: Engine, request: RunRequest, source: Source, rung: Rung
 ) -> tuple[Rootfs, tuple[str, ...]]:
     host = engine.host
-    wanted = request.rootfs
+    wanted = None if request.rootfs == "auto" else request.rootfs
     if rung == "chroot":
         if wanted == "overlay":
             raise UsageError("cannot use --rootfs overlay with --isolation chroot: it mounts")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from chrun.engine.archives import ArchiveLayer
-
     from chrun.engine.progress import Progress
     from chrun.linux.host import Fact
     from chrun.store.records import ImageRecord
@@ -73,7 +72,6 @@ class Engine:
     def pull(self, name: str, platform: str = "") -> ImageRecord:
         """Fetch an image; the errors are those of `engine.pull.pull`."""
         from chrun.engine.pull import pull
-
         from chrun.oci.reference import Reference
         from chrun.registry.client import Registry
         from chrun.registry.credentials import CredentialStore

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chrun.rootfs.rootfs import RootfsKind
 
     Isolation = Literal["auto"] | Rung
+    RootfsChoice = Literal["auto"] | RootfsKind
     PullPolicy = Literal["missing", "always", "never"]
 
 # What -v accepts behind the target; SELinux labels and consistency words are docker's, and mean
@@ -44,7 +45,7 @@ class RunRequest(Value):
     readonly: bool = False
     init: bool = False
     isolation: Isolation = "auto"
-    rootfs: RootfsKind | None = None
+    rootfs: RootfsChoice = "auto"
     scratch_bytes: int = 0
     keep: bool = False
     pull: PullPolicy = "missing"
