@@ -38,9 +38,7 @@ RUN_OPTIONS = (
     Option(("-q", "--quiet"), "no word of chrun's own but errors"),
     Option(("--read-only",), "a root file system that cannot be written to"),
     Option(("--rm",), "remove the container when it ends (the default)"),
-    Option(
-        ("--rootfs",), "how layers become one tree (default: auto)", "KIND", False, _ROOTFS_KINDS
-    ),
+    Option(("--rootfs",), "how layers become a tree (default: auto)", "KIND", False, _ROOTFS_KINDS),
     Option(("--scratch",), "where changes go: disk, or memory up to SIZE", "disk|tmpfs[:SIZE]"),
     Option(("--tmpfs",), "an empty file system in memory", "TARGET[:OPTION,...]", True),
     Option(("-t", "--tty"), "open a terminal inside"),

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
     from chrun.engine.archives import ArchiveLayer
     from chrun.engine.progress import Progress
-    from chrun.linux.host import Fact
     from chrun.store.records import ImageRecord
 
     Question = tuple[int, str, tuple[str | int, ...]]
-    Kept = tuple[Question, tuple[tuple[Fact, str, str], ...]]
 
 _FORMAT = 1
 
@@ -52,7 +50,7 @@ class Engine:
 
     @property
     def host(self) -> Host:
-        """This machine: asked once a boot, user and kernel; kept in the store's cache."""
+        """This machine, and what it lacks."""
         if self._host is None:
             self._host = self._read_host()
         return self._host
@@ -99,7 +97,7 @@ class Engine:
         return ()
 
     def _read_host(self) -> Host:
-        """Take the kept answers while kernel, boot and user are the same, or ask the kernel."""
+        """Ask the kernel, unless all was there when this user asked it since it booted."""
         host = read_host()
         question = (
             _FORMAT,
@@ -107,10 +105,11 @@ class Engine:
             tuple(getattr(host, field) for field in Host.fields if field != "lacks"),
         )
         path = os.path.join(self.store.layout.cache_dir, "host")
-        lacks = _read_kept(path, question)
-        if lacks is None:
-            lacks = self.probe(host)
-            _write_kept(path, question, lacks)
+        if _is_kept(path, question):
+            return host
+        lacks = self.probe(host)
+        if not lacks:
+            _keep(path, question)
         return host.replace(lacks=lacks)
 
     def probe(self, host: Host) -> tuple[Lack, ...]:
@@ -125,25 +124,26 @@ class Engine:
             remove_container(layout, container)
 
 
-def _read_kept(path: str, question: Question) -> tuple[Lack, ...] | None:
-    """Read answers that were kept; None when there are none to this question."""
+def _is_kept(path: str, question: Question) -> bool:
+    """Say whether this machine was asked before and nothing was missing.
+
+    What was missing is asked for again each time: somebody may have mended it.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read()
         # The store is its user's alone, as open_store checks.
-        kept: Kept = marshal.loads(content)  # noqa: S302
-        asked, answers = kept
+        kept: Question = marshal.loads(content)  # noqa: S302
     except (OSError, ValueError, TypeError, EOFError):  # none, or written by another Python
-        return None
-    return tuple(Lack(*answer) for answer in answers) if asked == question else None
+        return False
+    return kept == question
 
 
-def _write_kept(path: str, question: Question, lacks: tuple[Lack, ...]) -> None:
-    """Keep answers; without effect where that cannot be."""
-    answers = tuple((lack.what, lack.why, lack.hint) for lack in lacks)
+def _keep(path: str, question: Question) -> None:
+    """Write down that nothing is missing; without effect where that cannot be."""
     try:
         with open(f"{path}.{os.getpid()}", "wb") as file:
-            file.write(marshal.dumps((question, answers)))
+            file.write(marshal.dumps(question))
         os.replace(file.name, path)
     except OSError:  # a full disk: the next one asks again
         return
