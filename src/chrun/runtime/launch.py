@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 
-import chrun
 from chrun.errors import CommandNotExecutableError, CommandNotFoundError, SandboxError
 from chrun.runtime.plan import Exec
 from chrun.values import Value
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _NAME = "chrun-init"
+_PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 
 
 class Launch(Value):
@@ -48,7 +48,7 @@ def open_sealed(name: str, content: bytes) -> int:
 
 def open_init() -> int:
     """Give a sealed descriptor of the chrun-init program that is part of this package."""
-    path = os.path.join(os.path.dirname(chrun.__file__), _NAME)
+    path = os.path.join(_PACKAGE_DIR, _NAME)
     try:
         with open(path, "rb") as program:
             return open_sealed(_NAME, program.read())
