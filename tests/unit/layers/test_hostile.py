@@ -95,6 +95,11 @@ def test_an_absolute_symlink_to_the_victim_is_resolved_inside_the_layer(
     assert (layer / str(victim).lstrip("/") / "passwd").read_text() == "evil"
 
 
+def test_an_absolute_symlink_means_the_layers_top_wherever_it_stands(layer: Path) -> None:
+    unpack({"a/b/link": symlink("/etc"), "a/b/link/passwd": "evil"}, layer)
+    assert (layer / "etc/passwd").read_text() == "evil"
+
+
 def test_a_chain_of_symlinks_with_dots_is_resolved_inside_the_layer(layer: Path) -> None:
     tree = {
         "a/b/c": directory(),

@@ -201,6 +201,33 @@ def test_a_set_group_id_directory_does_not_give_its_group_away(tmp_path: Path) -
     assert (nodes["d"].mode, nodes["d/sub"].mode) == (0o2775, 0o755)
 
 
+@both
+def test_a_directory_keeps_its_mode_when_the_archive_comes_back_to_it(
+    tmp_path: Path, owners: Owners
+) -> None:
+    entries = [
+        ("d", directory(0o2555, mtime=1)),
+        *((f"other{number}", directory()) for number in range(100)),
+        ("d/f", file()),
+        ("d/sub", directory(0o700)),
+    ]
+    unpack(tar(entries), tmp_path, owners=owners)
+    nodes = snapshot(tmp_path)
+    assert (nodes["d"].mode, nodes["d"].mtime_ns) == (0o2555, 10**9)
+    assert nodes["d/sub"].mode == 0o700
+
+
+@needs("root")
+def test_a_set_group_id_directory_that_the_archive_comes_back_to_keeps_its_group_too(
+    tmp_path: Path,
+) -> None:
+    others = [(f"other{number}", directory()) for number in range(100)]
+    entries = [("d", directory(0o2775, gid=50)), *others, ("d/f", file("", gid=0)), ("d/i/f", "")]
+    unpack(tar(entries), tmp_path)
+    nodes = snapshot(tmp_path)
+    assert (nodes["d/f"].gid, nodes["d/i"].gid, nodes["d/i"].mode) == (0, 0, 0o755)
+
+
 def test_sparse_files_keep_their_holes(tmp_path: Path) -> None:
     with (tmp_path / "holes").open("wb") as made:
         made.seek(50 << 20)
