@@ -1,0 +1,212 @@
+"""The container's own terminal, as the caller's terminal or pipe sees it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from chrun.runtime.steps import Terminal, User
+from tests.support.box import TIMEOUT_SECONDS, run_init, start_init
+from tests.support.needs import needs
+
+pytestmark = needs("images", "overlay")
+
+
+class Caller:
+    """A terminal with a user before it: the other side of chrun-init's stdio."""
+
+    def __init__(self, plan, rows=24, columns=80):
+        self.master, slave = pty.openpty()
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(slave)
+        self.process = start_init(
+            plan, stdin=slave, stdout=slave, stderr=slave, preexec_fn=self._lead
+        )
+        self.slave = slave
+        self.seen = b""
+
+    def _lead(self):
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def resize(self, rows, columns):
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def expect(self, text):
+        """Wait until a text appears behind what was seen before."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while text.encode() not in self.seen:
+            assert time.monotonic() < deadline, self.seen
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.seen += os.read(self.master, 65536)
+        _, _, self.seen = self.seen.partition(text.encode())
+
+    def end(self):
+        """Wait for the exit status, and make sure that the terminal is as it was."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline
+            if select.select([self.master], [], [], 0.05)[0]:
+                self.seen += os.read(self.master, 65536)
+        after = termios.tcgetattr(self.slave)
+        os.close(self.slave)
+        os.close(self.master)
+        assert after == self.before
+        return self.process.returncode
+
+
+def plan_of(box, script, **options):
+    return box.plan("sh", "-c", script, inside=[Terminal()], **options)
+
+
+@pytest.mark.parametrize("init", [False, True])
+def test_stdio_is_the_terminal_and_so_is_the_console(box, init):
+    script = "tty; readlink /proc/self/fd/2; test -c /dev/console; exec >/dev/console; echo console"
+    done = run_init(plan_of(box, script, init=init))
+    assert done.stdout.splitlines() == ["/dev/pts/0", "/dev/pts/0", "console"]
+
+
+def test_what_is_typed_arrives_and_what_is_answered_is_shown(box):
+    caller = Caller(plan_of(box, "read -r line; echo got:$line; exit 3"))
+    caller.type("hello\r")
+    caller.expect("got:hello")
+    assert caller.end() == 3
+
+
+@pytest.mark.parametrize("init", [False, True])
+def test_control_c_interrupts_the_command_and_not_the_monitor(box, init):
+    script = "trap 'echo interrupted; exit 4' INT; echo ready; while :; do sleep 0.05; done"
+    caller = Caller(plan_of(box, script, init=init))
+    caller.expect("ready")
+    caller.type("\x03")
+    caller.expect("interrupted")
+    assert caller.end() == 4
+
+
+def test_an_interactive_shell_has_job_control(box):
+    caller = Caller(box.plan("sh", "-i", inside=[Terminal()], init=True))
+    caller.type("echo $((40 + 2))\r")
+    caller.expect("42")
+    caller.type("sleep 1000\r")
+    time.sleep(0.2)
+    caller.type("\x1a")
+    caller.expect("Stopped")
+    caller.type("fg\r")
+    caller.expect("sleep 1000")
+    time.sleep(0.2)
+    caller.type("\x03")
+    caller.type("exit 6\r")
+    assert caller.end() == 6
+
+
+def test_the_window_size_is_the_callers_from_the_start_and_later(box):
+    caller = Caller(plan_of(box, "stty size; read x; stty size"), rows=33, columns=99)
+    caller.expect("33 99")
+    caller.resize(44, 111)
+    time.sleep(0.1)
+    caller.type("\r")
+    caller.expect("44 111")
+    assert caller.end() == 0
+
+
+def test_the_window_size_is_found_on_whichever_stdio_is_a_terminal(box):
+    master, slave = pty.openpty()
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 34, 0, 0))
+    done = run_init(plan_of(box, "stty size"), stderr=slave)
+    os.close(master)
+    os.close(slave)
+    assert done.stdout == "12 34\n"
+
+
+def test_the_end_of_a_pipe_is_the_end_of_input(box):
+    done = run_init(plan_of(box, "stty -echo; cat; echo end"), input="one\ntwo\n")
+    assert done.stdout.endswith("two\nend\n")
+
+
+def test_an_unfinished_line_before_the_end_is_not_lost(box):
+    done = run_init(plan_of(box, "stty -echo; cat; echo :end"), input="unfinished")
+    assert done.stdout.endswith("unfinished:end\n")
+
+
+def test_all_output_arrives_before_the_end(box):
+    done = run_init(plan_of(box, "seq 100000; echo last"))
+    assert done.stdout.count("\n") == 100_001
+    assert done.stdout.endswith("100000\nlast\n")
+
+
+def test_a_slow_reader_holds_the_writer_back_and_loses_nothing(box):
+    process = start_init(plan_of(box, "seq 30000; echo last"))
+    time.sleep(0.5)
+    assert process.poll() is None
+    out = process.communicate(timeout=TIMEOUT_SECONDS)[0]
+    assert out.count("\n") == 30_001
+
+
+def test_idling_costs_no_time(box):
+    process = start_init(plan_of(box, "exec 0<&- 1>&- 2>&-; sleep 1"), stdin=subprocess.PIPE)
+    time.sleep(0.8)
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    process.communicate(timeout=TIMEOUT_SECONDS)
+    ticks = int(fields[11]) + int(fields[12])
+    assert ticks < 0.2 * os.sysconf("SC_CLK_TCK")
+
+
+def test_a_reader_that_goes_away_ends_the_writer(box):
+    process = start_init(plan_of(box, "yes"))
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(TIMEOUT_SECONDS) != 0
+    process.stderr.close()
+
+
+@needs("root")
+def test_the_terminal_belongs_to_the_user(box):
+    done = run_init(
+        plan_of(box, "echo again >/proc/self/fd/1; stat -c %u $(tty)", after=[User(1000, 1000, (), False)])
+    )
+    assert done.stdout.replace("\r", "") == "again\n1000\n"
+
+
+def test_the_terminal_is_restored_when_the_container_is_killed(box):
+    caller = Caller(plan_of(box, "echo ready; sleep 1000"))
+    caller.expect("ready")
+    assert termios.tcgetattr(caller.slave) != caller.before
+    caller.process.send_signal(signal.SIGTERM)
+    assert caller.end() == 143
+
+
+def test_the_terminal_is_restored_when_the_command_is_missing(box):
+    caller = Caller(box.plan("missing", inside=[Terminal()]))
+    caller.expect('chrun: cannot run "missing"')
+    assert caller.end() == 127
+
+
+def test_the_terminal_is_the_callers_while_the_container_is_stopped(box):
+    caller = Caller(plan_of(box, "echo ready; exec sleep 1000"))
+    caller.expect("ready")
+    caller.process.send_signal(signal.SIGTSTP)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while os.waitid(os.P_PID, caller.process.pid, os.WSTOPPED | os.WNOHANG) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert termios.tcgetattr(caller.slave) == caller.before
+    caller.process.send_signal(signal.SIGCONT)
+    while termios.tcgetattr(caller.slave) == caller.before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    caller.process.terminate()
+    assert caller.end() == 143
