@@ -71,11 +71,13 @@ $(SANITIZED)/build.ninja: $(VENV)/tools
 
 # The whole suite; root plays it twice, the second time as somebody without any privilege
 suite: $(VENV)/installed $(VENV)/test-packages
-	$(PYTEST) $(PYTEST_OPTIONS)
-	@if [ "$$(id -u)" = 0 ]; then \
+	@status=0; \
+	$(PYTEST) $(PYTEST_OPTIONS) || status=$$?; \
+	if [ "$$(id -u)" = 0 ]; then \
 		echo "once more, as an ordinary user"; \
-		tools/as-user python -m pytest $(PYTEST_OPTIONS); \
-	fi
+		tools/as-user python -m pytest $(PYTEST_OPTIONS) || status=$$?; \
+	fi; \
+	exit $$status
 
 clean:
 	rm -rf build $(VENV)
