@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "files.h"
 #include "kernel.h"
 #include "messages.h"
 
@@ -224,7 +225,20 @@ static int run_as_init(const struct command *command, struct container *c)
 	return wait_as_init(pid);
 }
 
+/* The one variable that no plan can know, for it names the container. */
+static void fill_in_host_name(const struct command *command, const struct container *c)
+{
+	static char variable[sizeof("HOSTNAME=") + HOST_NAME_MAX] = "HOSTNAME=";
+
+	for (char **entry = command->env; *entry; entry++)
+		if (strcmp(*entry, "HOSTNAME=%h") == 0) {
+			find_host_name(c, variable + strlen("HOSTNAME="));
+			*entry = variable;
+		}
+}
+
 int command_run(const struct command *command, struct container *c)
 {
+	fill_in_host_name(command, c);
 	return command->init ? run_as_init(command, c) : become(command);
 }
