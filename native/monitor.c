@@ -133,13 +133,14 @@ static _Noreturn void run_container(struct monitor *m)
 
 /* ---- in the monitor ---- */
 
-/* clone3(2), and clone(2) before Linux 5.3 and where a filter cannot look into clone3's memory. */
+/* clone3(2), and clone(2) before Linux 5.3 and where a filter, which cannot look into clone3's
+ * memory, refuses it. */
 static pid_t clone_into(uint64_t namespaces)
 {
 	struct clone3_arguments arguments = { .flags = namespaces, .exit_signal = SIGCHLD };
 	int pid = result(syscall(SYS_clone3, &arguments, sizeof(arguments)));
 
-	if (pid == -ENOSYS)
+	if (is_missing(pid))
 		pid = result(syscall(SYS_clone, namespaces | SIGCHLD, NULL, NULL, NULL, NULL));
 	return pid;
 }

@@ -138,7 +138,7 @@ static const char *take_record(struct cursor *c, struct record *record)
 	if (!format)
 		return "a step has an unknown number";
 	if (!take_text(&payload, &record->words, &length) || !take_notes(&payload, record))
-		return "a step has no words";
+		return "a step has no words, or broken notes";
 	for (size_t i = 0; format[i]; i++)
 		if (!take_field(&payload, format[i], &record->fields[i]))
 			return "a step is shorter than its fields";

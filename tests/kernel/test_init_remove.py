@@ -48,7 +48,7 @@ def test_a_tree_of_5000_levels_is_removed_with_few_descriptors(scratch):
         os.close(here)
         here = deeper
     os.close(here)
-    limit = "ulimit -n 12; ulimit -s 256; exec \"$0\" \"$@\""
+    limit = 'ulimit -n 12; ulimit -s 256; exec "$0" "$@"'
     assert remove(scratch, "sh", "-c", limit) == ""
     assert not scratch.exists()
 

@@ -176,7 +176,11 @@ def test_a_reader_that_goes_away_ends_the_writer(box):
 @needs("root")
 def test_the_terminal_belongs_to_the_user(box):
     done = run_init(
-        plan_of(box, "echo again >/proc/self/fd/1; stat -c %u $(tty)", after=[User(1000, 1000, (), False)])
+        plan_of(
+            box,
+            "echo again >/proc/self/fd/1; stat -c %u $(tty)",
+            after=[User(1000, 1000, (), False)],
+        )
     )
     assert done.stdout.replace("\r", "") == "again\n1000\n"
 

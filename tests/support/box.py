@@ -81,6 +81,7 @@ def start_init(
             pass_fds=(plan_fd, *fds),
             env={**os.environ, **_SANITIZERS},
             text=True,
+            errors="replace",
             **(piped | options),
         )
     finally:

@@ -1,0 +1,153 @@
+"""Older kernels: the same steps where openat2, clone3 and the new mount calls do not exist.
+
+A first chrun-init installs a filter that answers ENOSYS, as an old kernel would, and then executes
+a second one, which reads its plan from stdin.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chrun.runtime.plan import Clone, Exec, Plan, RemoveTree
+from chrun.runtime.steps import (
+    Bind,
+    File,
+    Mask,
+    Mount,
+    NoNewPrivileges,
+    ReadOnly,
+    Seccomp,
+    WorkingDirectory,
+)
+from tests.support.box import CONTAINER_ID, INIT, MS_RDONLY, Box, open_plan, run_init
+from tests.support.needs import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+    Old = Callable[..., CompletedProcess[str]]
+
+pytestmark = needs("images", "overlay")
+
+# open_tree move_mount clone3 close_range openat2 mount_setattr: the same numbers everywhere
+_NEW_CALLS = (428, 429, 435, 436, 437, 442)
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+
+
+def instruction(code, operand, if_true=0, if_false=0):
+    head = code.to_bytes(2, "little") + bytes((if_true, if_false))
+    return head + operand.to_bytes(4, "little")
+
+
+def answer(number):
+    """Give a filter that answers an errno to the new system calls and allows the others."""
+    program = [instruction(_LOAD, 0)]
+    for call in _NEW_CALLS:
+        program += [
+            instruction(_JUMP_IF_EQUAL, call, 0, 1),
+            instruction(_RETURN, _ERRNO | number),
+        ]
+    return b"".join([*program, instruction(_RETURN, _ALLOW)])
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.EPERM], ids=["ENOSYS", "EPERM"])
+def old(request: pytest.FixtureRequest) -> Old:
+    """Run a plan as on an old kernel (ENOSYS), or inside an old container engine (EPERM)."""
+    filtered = Seccomp(answer(request.param), "forget the new calls", "")
+
+    def run(plan: Plan, *words: str) -> CompletedProcess[str]:
+        argv = (INIT, "plan=0", f"id={CONTAINER_ID}", *words)
+        env = tuple(f"{key}={value}" for key, value in os.environ.items())
+        outer = Plan(Clone(()), (NoNewPrivileges(), filtered), Exec(argv, env, False))
+        plan_fd = open_plan(plan)
+        try:
+            return run_init(outer, stdin=plan_fd)
+        finally:
+            os.close(plan_fd)
+
+    return run
+
+
+def sh(old: Old, box: Box, script: str, **options: object) -> str:
+    done = old(box.plan("sh", "-c", script, **options))
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_container_runs(old, box):
+    assert sh(old, box, "echo $$; ls /proc/1/fd; :") == "1\n0\n1\n2\n"
+
+
+def test_volumes_are_read_only_when_asked(old, box, tmp_path):
+    inside = [Bind(str(tmp_path), "/data/new", True, MS_RDONLY)]
+    assert "Read-only" in sh(old, box, "touch /data/new/x 2>&1; true", inside=inside)
+
+
+def test_paths_are_masked_and_read_only(old, box):
+    inside = [Mask("/proc/version"), Mask("/etc"), ReadOnly("/proc/sys"), ReadOnly("/")]
+    shown = sh(old, box, "cat /proc/version; ls /etc; touch /x 2>&1; true", inside=inside)
+    assert shown == "touch: /x: Read-only file system\n"
+
+
+def test_files_and_working_directories_are_made(old, box):
+    inside = [File("/etc/a/b", 0o644, b"text", False, False, "")]
+    script = "cat /etc/a/b; pwd"
+    shown = sh(old, box, script, inside=inside, after=[WorkingDirectory("/srv/x")])
+    assert shown == "text/srv/x\n"
+
+
+@pytest.mark.parametrize("link", ["../" * 30, "/", "a/../../../.."])
+def test_links_do_not_lead_out(old, busybox_dir, tmp_path, link):
+    layer, secret = tmp_path / "hostile", tmp_path / "host"
+    for directory in (layer / "a", secret):
+        directory.mkdir(parents=True)
+    (layer / "out").symlink_to(f"{link}{secret}")
+    box = Box(tmp_path, layer, busybox_dir)
+    inside = [File("/out/new", 0o644, b"inside", False, False, "")]
+    assert sh(old, box, f"cat {secret}/new", inside=inside) == "inside"
+    assert os.listdir(secret) == []
+
+
+def test_a_system_mount_follows_no_link(old, busybox_dir, tmp_path):
+    layer = tmp_path / "hostile"
+    layer.mkdir()
+    (layer / "proc").symlink_to("/etc")
+    assert old(Box(tmp_path, layer, busybox_dir).plan("true")).returncode == 125
+
+
+def test_links_in_a_circle_end(old, busybox_dir, tmp_path):
+    layer = tmp_path / "hostile"
+    layer.mkdir()
+    (layer / "a").symlink_to("b")
+    (layer / "b").symlink_to("a")
+    box = Box(tmp_path, layer, busybox_dir)
+    assert old(box.plan("true", inside=[Bind("/", "/a/x", True, 0)])).returncode == 125
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_descriptors_are_no_working_directories(old, box, number):
+    done = old(box.plan("pwd", after=[WorkingDirectory(f"/proc/self/fd/{number}")]))
+    assert (done.returncode, done.stdout) == (125, "")
+
+
+def test_a_name_that_is_too_long_is_an_error(old, box):
+    for name in ("/" + "x" * 300, "/" + "x/" * 3000, "/." * 3000):
+        done = old(box.plan("true", inside=[Mount("tmpfs", name, 0, "")]))
+        assert done.returncode == 125
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_scratch_directory_is_removed(old, tmp_path: Path):
+    scratch = tmp_path / "scratch"
+    (scratch / "a" / "b" / "c").mkdir(parents=True)
+    (scratch / "a" / "b").chmod(0)
+    done = old(Plan(Clone(()), (), None, (RemoveTree("%"),)), f"scratch={scratch}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not scratch.exists()
