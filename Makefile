@@ -88,14 +88,14 @@ $(VENV)/bin/python:
 	$(PIP) install --upgrade "pip>=25.1"
 
 $(VENV)/tools: pyproject.toml $(VENV)/bin/python
-	@tools/need git
 	$(PIP) install --group dev --group build
 	$(VENV)/bin/python -c '$(PRINT_DEPENDENCIES)' | $(PIP) install --requirement /dev/stdin
 	command -v node >/dev/null || $(PIP) install "pyright[nodejs]"
 	touch $@
 
 $(VENV)/installed: $(SOURCES) $(VENV)/tools
-	@tools/need gcc musl-gcc=musl-tools /usr/include/linux/seccomp.h=linux-libc-dev
+	@tools/need gcc /usr/include/stdio.h=libc6-dev /usr/include/linux/seccomp.h=linux-libc-dev \
+		musl-gcc=musl-tools
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall .
 	touch $@
 
