@@ -11,7 +11,6 @@ import pytest
 
 from chrun.runtime.plan import Clone, Exec, Plan
 from chrun.runtime.steps import (
-    Base,
     Bind,
     Capabilities,
     Chroot,
@@ -22,8 +21,8 @@ from chrun.runtime.steps import (
     Mask,
     Mount,
     MountBase,
-    NoNewPrivileges,
     Node,
+    NoNewPrivileges,
     Note,
     PivotRoot,
     Propagation,

@@ -85,6 +85,9 @@ class IdMap(Step):
     gid_map: str
     deny_setgroups: bool
 
+    def describe(self) -> str:
+        return super().describe().replace("\n", ", ")  # an error has one line
+
 
 class Propagation(Step):
     """Keep mounts from travelling between this mount namespace and the machine's."""
