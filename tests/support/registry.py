@@ -12,77 +12,23 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import socket
 import ssl
 import threading
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from chrun.values import Value
+from tests.support.faults import Answer, Faults, Request, refusal
 from tests.support.images import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from typing import Self
 
     from tests.support.images import Image
 
 _CHUNK_BYTES = 1 << 16
-
-
-class Request(Value):
-    """One request as it came in; header names are in lower case."""
-
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-
-class Answer(Value):
-    """What goes out; the Content-Length is added, unless `chunked`."""
-
-    status: int
-    headers: Mapping[str, str] = {}
-    body: bytes = b""
-    stop_at: int | None = None  # the connection breaks after so many bytes of the body
-
-
-class Faults:
-    """What goes wrong, or is at least unusual; counts are counted down."""
-
-    def __init__(self, **given: object) -> None:
-        # who is let in
-        self.bearer = False  # the token dance; with users, the token needs their password
-        self.basic = False
-        self.users: dict[str, str] = {}
-        self.identity_tokens: dict[str, str] = {}  # what POST /token takes as refresh tokens
-        self.realm = ""  # instead of this registry's own /token
-        self.token_uses = -1  # a token is forgotten after so many requests
-        # what is refused
-        self.failures, self.failure_status = 0, 503
-        self.rate_limits, self.retry_after = 0, "1"
-        self.head = True
-        # what is wrong with blobs
-        self.redirect_blobs_to = ""  # the base URL of another FakeRegistry
-        self.truncate_at, self.truncations = 0, 0
-        self.corrupt_blobs = False
-        self.chunked = False
-        self.ranges = True
-        self.slow_seconds = 0.0  # before each 64 KiB of a blob
-        # what is wrong with manifests
-        self.content_type: str | None = None  # "" leaves it out
-        self.content_digest: str | None = None
-        # anything else: the first answer of this that is not None goes out instead
-        self.answer: Callable[[Request], Answer | None] = lambda _request: None
-        for name, content in given.items():
-            if not hasattr(self, name):
-                raise TypeError(f"there is no fault {name!r}")
-            setattr(self, name, content)
+_TLS_HANDSHAKE = b"\x16"  # the first byte of TLS, and of no HTTP
 
 
 class FakeRegistry:
@@ -97,8 +43,7 @@ class FakeRegistry:
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.registry = self
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._server.tls = tls
         self.port = int(self._server.server_address[1])
         self.host = f"127.0.0.1:{self.port}"
         self.url = f"{'https' if tls else 'http'}://{self.host}"
@@ -135,22 +80,22 @@ class FakeRegistry:
         with self._lock:
             return (
                 (self._token(request) if request.path == "/token" else None)
-                or self._refusal(request)
+                or self._refused(request)
                 or self._challenge(request)
                 or self._content(request)
             )
 
-    def _refusal(self, request: Request) -> Answer | None:
+    def _refused(self, request: Request) -> Answer | None:
         faults = self.faults
         if faults.failures:
             faults.failures -= 1
-            return _error(faults.failure_status, "UNAVAILABLE", "try again")
+            return refusal(faults.failure_status, "UNAVAILABLE", "try again")
         if faults.rate_limits:
             faults.rate_limits -= 1
             headers = {"Retry-After": faults.retry_after} if faults.retry_after else {}
-            return _error(429, "TOOMANYREQUESTS", "slow down", headers)
+            return refusal(429, "TOOMANYREQUESTS", "slow down", headers)
         if request.method == "HEAD" and not faults.head:
-            return _error(405, "UNSUPPORTED", "no HEAD here")
+            return refusal(405, "UNSUPPORTED", "no HEAD here")
         return None
 
     def _challenge(self, request: Request) -> Answer | None:
@@ -164,7 +109,7 @@ class FakeRegistry:
             wanted = 'Basic realm="test, with a comma"'
         else:
             return None
-        return _error(401, "UNAUTHORIZED", "log in", {"WWW-Authenticate": wanted})
+        return refusal(401, "UNAUTHORIZED", "log in", {"WWW-Authenticate": wanted})
 
     def _accepts(self, token: str) -> bool:
         uses = self._tokens.get(token, 0)
@@ -184,7 +129,7 @@ class FakeRegistry:
         refresh = form.get("refresh_token", [""])[0]
         named = refresh in self.faults.identity_tokens or self._knows(request)
         if not named and (self.faults.users or refresh or "authorization" in request.headers):
-            return _error(401, "UNAUTHORIZED", "wrong password")
+            return refusal(401, "UNAUTHORIZED", "wrong password")
         token = f"token-{len(self._tokens)}"
         self._tokens[token] = self.faults.token_uses
         return Answer(200, {}, json.dumps({"token": token, "expires_in": 300}).encode())
@@ -208,7 +153,7 @@ class FakeRegistry:
             return Answer(200, {key: text for key, text in headers.items() if text}, content)
         if request.path == "/v2/":
             return Answer(200, {}, b"{}")
-        return _error(404, f"{kind[:-1].upper() or 'PAGE'}_UNKNOWN", f"no {name}")
+        return refusal(404, f"{kind[:-1].upper() or 'PAGE'}_UNKNOWN", f"no {name}")
 
     def _blob(self, request: Request, digest: str) -> Answer:
         faults, blob = self.faults, self.blobs[digest]
@@ -218,7 +163,7 @@ class FakeRegistry:
             blob = bytes([blob[0] ^ 1]) + blob[1:]
         start = int(request.headers.get("range", "bytes=0-")[6:-1]) if faults.ranges else 0
         if start >= len(blob) > 0:
-            return _error(416, "RANGE_INVALID", "nothing there")
+            return refusal(416, "RANGE_INVALID", "nothing there")
         headers = {"Content-Range": f"bytes {start}-{len(blob) - 1}/{len(blob)}"} if start else {}
         stop_at = None
         if faults.truncations:
@@ -229,6 +174,19 @@ class FakeRegistry:
 
 class _Server(http.server.ThreadingHTTPServer):
     registry: FakeRegistry
+    tls: ssl.SSLContext | None
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        taken, address = super().get_request()
+        if self.tls is None:
+            return taken, address
+        is_tls = taken.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE
+        if not is_tls and self.registry.faults.explains_tls:
+            with taken:
+                taken.recv(_CHUNK_BYTES)  # what is left unread would turn the answer into a reset
+                taken.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nthis is an HTTPS server\n")
+            raise ConnectionAbortedError
+        return self.tls.wrap_socket(taken, server_side=True), address
 
     def handle_error(self, *_who: object) -> None:
         """Say nothing: clients that hang up or distrust a certificate are part of the tests."""
@@ -245,6 +203,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         headers = {key.lower(): text for key, text in self.headers.items()}
         request = Request(self.command, parts.path, parse_qs(parts.query), headers, body)
         answer, faults = self.server.registry.respond(request), self.server.registry.faults
+        if faults.hang_ups:
+            faults.hang_ups -= 1
+            self.close_connection = True
+            return
         self.send_response(answer.status)
         for key, text in answer.headers.items():
             self.send_header(key, text)
@@ -271,10 +233,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_what: object) -> None:
         """Say nothing: `requests` is the log."""
-
-
-def _error(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> Answer:
-    body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
-    return Answer(status, {"Content-Type": "application/json", **(headers or {})}, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http.client import responses
 
 from chrun.errors import ImageNotFoundError, RateLimitedError, RegistryError, UnauthorizedError
 from chrun.registry.http import address_of, retry_after
@@ -24,7 +25,7 @@ def failure(what: str, response: Response, *, hint: str = "") -> RegistryError:
     """Read a refusal and give the error for it; `what` is "pull redis:7"."""
     answer = response.answer(MAX_ERROR_BYTES)
     code, message = explained(answer)
-    words = ": ".join(filter(None, (code, message))) or f"status {answer.status}"
+    words = ": ".join(filter(None, (code, message))) or _status(answer)
     kind: type[RegistryError] = RegistryError
     if answer.status == 429:
         kind, words = RateLimitedError, f"{words}{_wait(answer)}"
@@ -59,6 +60,11 @@ def _shown(text: object) -> str:
         return ""
     words = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     return words if len(words) <= _MAX_WORDS else f"{words[:_MAX_WORDS]}..."
+
+
+def _status(answer: Answer) -> str:
+    phrase = responses.get(answer.status, "")
+    return f"status {answer.status}" + (f" ({phrase.lower()})" if phrase else "")
 
 
 def _wait(answer: Answer) -> str:

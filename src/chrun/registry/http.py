@@ -100,10 +100,13 @@ class Response:
 
     def chunks(self) -> Iterator[bytes]:
         """Give the body piece by piece; RegistryError where it breaks off."""
+        got = 0
         try:
-            yield from self._response.stream(_CHUNK_BYTES, decode_content=False)
+            for chunk in self._response.stream(_CHUNK_BYTES, decode_content=False):
+                got += len(chunk)
+                yield chunk
         except (exceptions.HTTPError, OSError) as error:
-            raise unreachable(self.url, error, verb="read from") from error
+            raise _failure("read from", self.url, error, f" after {got} bytes") from error
 
     def answer(self, limit: int) -> Answer:
         """Read at most `limit` bytes of the body and let the connection go."""
@@ -210,7 +213,7 @@ class Transport:
                 decode_content=False,
             )
         except (exceptions.HTTPError, OSError) as error:
-            raise unreachable(url, error) from error
+            raise _failure("reach", url, error) from error
         return Response(request, response)
 
     def _pool(self, url: Url) -> urllib3.PoolManager:
@@ -222,12 +225,6 @@ class Transport:
             if (proxy, security) not in self._pools:
                 self._pools[proxy, security] = _new_pool(proxy, _CONTEXTS[security]())
             return self._pools[proxy, security]
-
-
-def unreachable(url: Url, error: Exception, *, verb: str = "reach") -> RegistryError:
-    """Turn a failure of the connection into words."""
-    reason, hint = _reason(error)
-    return RegistryError(f"cannot {verb} {url.netloc}: {reason}", hint=hint, url=address_of(url))
 
 
 def address_of(url: Url) -> str:
@@ -246,22 +243,33 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def is_distrust(error: RegistryError) -> bool:
-    """Say whether the server was reached but its certificate is not to be trusted."""
+def is_unconnected(error: RegistryError) -> bool:
+    """Say whether no HTTP was to be had: nobody is there, or somebody who speaks otherwise.
+
+    Not so where a certificate is not to be trusted or a redirect was not to be followed.
+    """
     cause = error.__cause__
-    return isinstance(cause, exceptions.SSLError) and _certificate_error(cause) is not None
+    if isinstance(cause, exceptions.SSLError):
+        return _certificate_error(cause) is None
+    return isinstance(cause, (exceptions.HTTPError, OSError))
 
 
 def _is_final(error: RegistryError) -> bool:
-    """Say whether asking again cannot help: a refused redirect, a wrong name or certificate."""
+    """Say whether asking again cannot help."""
     cause = error.__cause__
-    if cause is None or isinstance(cause, exceptions.NameResolutionError):
-        return True
-    if is_distrust(error):
+    if not is_unconnected(error) or isinstance(cause, exceptions.NameResolutionError):
         return True
     # On loopback nothing can be lost on the way: nobody listens.
-    is_refusal = isinstance(cause.__cause__, ConnectionRefusedError)
+    is_refusal = cause is not None and isinstance(cause.__cause__, ConnectionRefusedError)
     return is_refusal and is_loopback(host_of(parsed(error.url)))
+
+
+def _failure(verb: str, url: Url, error: Exception, when: str = "") -> RegistryError:
+    """Turn a failure of the connection into words."""
+    reason, hint = _reason(error)
+    return RegistryError(
+        f"cannot {verb} {url.netloc}: {reason}{when}", hint=hint, url=address_of(url)
+    )
 
 
 def _reason(error: Exception) -> tuple[str, str]:
@@ -276,9 +284,7 @@ def _reason(error: Exception) -> tuple[str, str]:
         ):
             words = "no connection in time"
         case exceptions.ReadTimeoutError():
-            words = "it sends nothing any more"
-        case exceptions.IncompleteRead():
-            words = f"the connection broke after {error.partial} bytes"
+            words = "it fell silent"
         case exceptions.SSLError() if certificate := _certificate_error(error):
             words = f"certificate verify failed: {certificate.verify_message}"
             hint = "SSL_CERT_FILE names a file of CAs to trust beside none of the system's"

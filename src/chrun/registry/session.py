@@ -8,7 +8,7 @@ from threading import Lock
 from chrun.errors import RegistryError
 from chrun.registry.auth import MAX_TOKEN_BYTES, Login, authorize
 from chrun.registry.credentials import ANONYMOUS, CredentialStore
-from chrun.registry.http import Request, Response, Transport, is_distrust
+from chrun.registry.http import Request, Response, Transport, is_unconnected
 from chrun.registry.trust import origin_of, parsed
 from chrun.values import Value
 
@@ -77,7 +77,7 @@ class Session:
             try:
                 response = self._open(ask, scheme, probe=True)
             except RegistryError as error:
-                if error.status or is_distrust(error):
+                if not is_unconnected(error):
                     raise
                 continue
             if scheme == "http" and response.status == 400:  # what TLS servers answer to HTTP
