@@ -14,6 +14,7 @@ from chrun.engine.containers import prepare
 from chrun.engine.engine import Engine
 from chrun.engine.request import RunRequest, parse_tmpfs, parse_volume
 from chrun.engine.running import Running, Streams
+from chrun.oci import convert as oci
 from chrun.store.layout import default_root
 from chrun.values import Value
 
@@ -146,17 +147,20 @@ def run(
 def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest:
     entrypoint = options.get("entrypoint")
     tmpfs, volumes = options.get("tmpfs", ()), options.get("volumes", ())
-    return RunRequest(
-        image=image,
+    asked = oci.RunOptions(
         args=tuple(args),
         entrypoint=None if entrypoint is None else tuple(entrypoint),
         env=tuple(f"{name}={content}" for name, content in options.get("env", {}).items()),
         working_dir=options.get("working_dir", ""),
-        user=options.get("user", ""),
         hostname=options.get("hostname", ""),
         mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),
         readonly=options.get("readonly", False),
         init=options.get("init", False),
+    )
+    return RunRequest(
+        image=image,
+        options=asked,
+        user=options.get("user", ""),
         isolation=options.get("isolation", "auto"),
         scratch_bytes=options.get("scratch_bytes", 0),
         pull=options.get("pull", "missing"),

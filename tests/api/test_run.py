@@ -32,6 +32,7 @@ def box(root):
         registry.add(images.busybox(), "busybox", "latest")
         image = chrun.pull(f"{registry.host}/busybox", root=root)
     assert image.platform == "linux/amd64"
+    chrun.run(image.reference, ["true"], root=root)  # opens what stays open for all later runs
     return image.reference
 
 

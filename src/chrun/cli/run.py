@@ -8,6 +8,7 @@ import sys
 from chrun.cli.options import Command, Option, parse_options
 from chrun.engine.request import RunRequest, parse_size, parse_tmpfs, parse_volume
 from chrun.errors import UsageError
+from chrun.oci.convert import RunOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,19 +68,22 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
     image, *args = parsed.operands
     entrypoint = parsed.find_text("entrypoint")
     tmpfs, volumes = parsed.texts("tmpfs"), parsed.texts("volume")
-    request = RunRequest(
-        image=image,
+    options = RunOptions(
         args=tuple(args),
         entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
         env=_environment(parsed.texts("env")),
         working_dir=_working_dir(parsed.text("workdir")),
-        user=parsed.text("user"),
         hostname=_hostname(parsed.text("hostname")),
-        name=parsed.text("name"),
         mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),
         terminal=parsed.flag("tty"),
         readonly=parsed.flag("read-only"),
         init=parsed.flag("init"),
+    )
+    request = RunRequest(
+        image=image,
+        options=options,
+        user=parsed.text("user"),
+        name=parsed.text("name"),
         isolation=_chosen(_ISOLATIONS, parsed.text("isolation")),
         rootfs=_chosen(_ROOTFS_KINDS, parsed.text("rootfs")),
         scratch_bytes=_scratch_bytes(parsed.text("scratch", "disk")),
@@ -167,7 +171,7 @@ def _check_contradictions(request: RunRequest, parsed: Parsed) -> None:
 
 
 def _check_terminal(request: RunRequest, *, interactive: bool) -> None:
-    if request.terminal and interactive and not sys.stdin.isatty():
+    if request.options.terminal and interactive and not sys.stdin.isatty():
         raise UsageError(
             "cannot use -t: standard input is not a terminal", hint="use -i without -t in a pipe"
         )

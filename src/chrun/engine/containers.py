@@ -9,11 +9,11 @@ from __future__ import annotations
 from chrun.engine.isolation import choose_rung, summary_words
 from chrun.errors import NoSuchImageError, UnsupportedError, UsageError
 from chrun.oci.config import ImageConfig
-from chrun.oci.convert import Identity, IdMaps, RunOptions, make_spec
+from chrun.oci.convert import Identity, IdMaps, make_spec
 from chrun.oci.identity import resolve_identity
 from chrun.oci.spec import IdMapping
 from chrun.rootfs.files import machine_files
-from chrun.rootfs.lookup import read_layer_file
+from chrun.rootfs.lookup import read_layer_file, visible_layers
 from chrun.rootfs.rootfs import Rootfs, choose_rootfs_kind
 from chrun.runtime.launch import Launch
 from chrun.runtime.planner import plan_container
@@ -116,19 +116,7 @@ def compose(engine: Engine, request: RunRequest) -> Composed:
     rung, notices = choose_rung(host, request.isolation)
     identity = _identity(source, request)
     maps = IdMaps() if rung == "chroot" else _single_id(host, identity)
-    options = RunOptions(
-        args=request.args,
-        entrypoint=request.entrypoint,
-        env=request.env,
-        working_dir=request.working_dir,
-        hostname=request.hostname,
-        mounts=request.mounts,
-        terminal=request.terminal,
-        readonly=request.readonly,
-        init=request.init,
-        rung=rung,
-    )
-    spec = make_spec(source.name, source.config, options, identity, maps)
+    spec = make_spec(source.name, source.config, request.options, rung, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung)
     plan = plan_container(spec, host, rootfs, keep=request.keep)
     return Composed(source, spec, rootfs, plan, rung, engine.notices + notices + more)
@@ -160,7 +148,8 @@ def _find_source(engine: Engine, request: RunRequest) -> Source:
             f"cannot run {request.image}: it is not here",
             hint=f"chrun pull {request.image}",
         )
-    return Source(record.reference, str(record.image_id), record.config, record.layers)
+    layers = visible_layers(record.layers)
+    return Source(record.reference, str(record.image_id), record.config, layers)
 
 
 def _open_path(engine: Engine, path: str) -> Source:

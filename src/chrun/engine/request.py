@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from chrun.errors import UsageError
+from chrun.oci.convert import RunOptions
 from chrun.oci.spec import SpecMount
 from chrun.values import Value
 
@@ -28,22 +29,14 @@ _VOLUME_IGNORED = frozenset({"z", "Z", "cached", "delegated", "consistent", "U"}
 class RunRequest(Value):
     """One run. `image` is a reference, an image ID, or a path that starts with / or a dot.
 
-    `env` holds NAME=value; `name` and `keep` make a container that stays; `scratch_bytes` puts
-    its changes into memory, up to that size.
+    `user` "" is the image's; `name` and `keep` make a container that others can find, and one that
+    stays; `scratch_bytes` puts its changes into memory, up to that size.
     """
 
     image: str
-    args: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] | None = None
-    env: tuple[str, ...] = ()
-    working_dir: str = ""
+    options: RunOptions = RunOptions()
     user: str = ""
-    hostname: str = ""
     name: str = ""
-    mounts: tuple[SpecMount, ...] = ()
-    terminal: bool = False
-    readonly: bool = False
-    init: bool = False
     isolation: Isolation = "auto"
     rootfs: RootfsChoice = "auto"
     scratch_bytes: int = 0

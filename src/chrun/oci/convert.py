@@ -63,22 +63,20 @@ class Identity(Value):
 
 
 class RunOptions(Value):
-    """What the command line or the API asks for, beside the image.
+    """What the command line or the API asks for, beside the image and how to isolate it.
 
-    `env` holds NAME=value; `entrypoint` None is the image's; `user` "" is the image's.
+    `env` holds NAME=value; `entrypoint` None is the image's.
     """
 
     args: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] | None = None
     env: tuple[str, ...] = ()
     working_dir: str = ""
-    user: str = ""
     hostname: str = ""
     mounts: tuple[SpecMount, ...] = ()
     terminal: bool = False
     readonly: bool = False
     init: bool = False
-    rung: Rung = "confined"
 
 
 class IdMaps(Value):
@@ -89,21 +87,29 @@ class IdMaps(Value):
 
 
 def make_spec(
-    image: str, config: ImageConfig, options: RunOptions, identity: Identity, maps: IdMaps
+    image: str,
+    config: ImageConfig,
+    options: RunOptions,
+    rung: Rung,
+    identity: Identity,
+    maps: IdMaps,
 ) -> Spec:
-    """Compose the spec of one container; UsageError when image and options name no command."""
+    """Compose the spec of one container; UsageError when image and options name no command.
+
+    `image` is its name, for messages; `rung` how much of the isolation ladder is taken.
+    """
+    confined = rung == "confined"
     process = Process(
         args=_command_line(image, config, options),
-        env=_environment(config, options, identity),
+        env=_environment(config, options, rung, identity),
         cwd=options.working_dir or config.working_dir or "/",
         user=ProcessUser(identity.uid, identity.gid, identity.groups),
         terminal=options.terminal,
-        capabilities=_capabilities(identity) if options.rung == "confined" else None,
-        no_new_privileges=options.rung == "confined",
+        capabilities=_capabilities(identity) if confined else None,
+        no_new_privileges=confined,
     )
-    if options.rung == "chroot":
+    if rung == "chroot":
         return _bare_spec(process, options)
-    confined = options.rung == "confined"
     return Spec(
         process=process,
         root_readonly=options.readonly,
@@ -150,10 +156,12 @@ def _command_line(image: str, config: ImageConfig, options: RunOptions) -> tuple
     return words
 
 
-def _environment(config: ImageConfig, options: RunOptions, identity: Identity) -> tuple[str, ...]:
+def _environment(
+    config: ImageConfig, options: RunOptions, rung: Rung, identity: Identity
+) -> tuple[str, ...]:
     """Later definitions win: defaults, the image's, the user's; in order of first appearance."""
     defaults = [f"PATH={DEFAULT_PATH}"]
-    if options.rung != "chroot":
+    if rung != "chroot":
         defaults.append("HOSTNAME=%h")  # chrun-init puts the host name in: plans hold no ids
     if options.terminal:
         defaults.append("TERM=xterm")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import stat
 
+from chrun.errors import RootfsError
+from chrun.rootfs.whiteouts import is_opaque
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +31,29 @@ def read_layer_file(layers: Sequence[str], directory: str, name: str, limit: int
             return b""
         try:
             content = _read_regular(directory_fd, name, limit)
-            if content is not None or _is_opaque(directory_fd):
+            if content is not None or is_opaque(directory_fd):
                 return content or b""
         finally:
             os.close(directory_fd)
     return b""
+
+
+def visible_layers(layers: Sequence[str]) -> tuple[str, ...]:
+    """Give the layers (base first) from the topmost one whose root is opaque on.
+
+    overlayfs heeds the mark on directories below the root only. RootfsError for a layer that is
+    not there.
+    """
+    for position in range(len(layers) - 1, -1, -1):
+        try:
+            if is_opaque(layers[position]):
+                return tuple(layers[position:])
+        except OSError as error:
+            raise RootfsError(
+                f"cannot read layer {layers[position]}: {(error.strerror or '').lower()}",
+                hint="remove the image and pull it again",
+            ) from error
+    return tuple(layers)
 
 
 def _read_regular(directory_fd: int, name: str, limit: int) -> bytes | None:
@@ -50,13 +71,3 @@ def _read_regular(directory_fd: int, name: str, limit: int) -> bytes | None:
         return os.read(file_fd, limit)
     finally:
         os.close(file_fd)
-
-
-def _is_opaque(directory_fd: int) -> bool:
-    for attribute in ("trusted.overlay.opaque", "user.overlay.opaque"):
-        try:
-            if os.getxattr(directory_fd, attribute) == b"y":
-                return True
-        except OSError:  # not set, or not readable by this user
-            continue
-    return False

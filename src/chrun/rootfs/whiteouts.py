@@ -71,14 +71,14 @@ def mark_opaque(fd: int) -> None:
         raise refusals[-1]
 
 
-def is_opaque(fd: int) -> bool:
-    """Say whether an open directory hides what the layers below have in it."""
-    return any(_has(fd, name) for name in _OPAQUE)
+def is_opaque(directory: int | str) -> bool:
+    """Say whether a directory, open or by its path, hides what the layers below have in it."""
+    return any(_has(directory, name) for name in _OPAQUE)
 
 
-def _has(fd: int, attribute: str) -> bool:
+def _has(file: int | str, attribute: str) -> bool:
     try:
-        return os.getxattr(fd, attribute) == _YES
+        return os.getxattr(file, attribute) == _YES
     except OSError as error:
         if error.errno not in _ABSENT:
             raise

@@ -12,11 +12,10 @@ from chrun.oci.convert import DEFAULT_PATH, Identity, IdMaps, RunOptions, make_s
 from chrun.oci.spec import IdMapping, SpecMount
 
 
-def spec(config=None, identity=None, maps=None, **options):
+def spec(config=None, identity=None, maps=None, rung="confined", **options):
     config = config or ImageConfig((), command=("sh",))
-    return make_spec(
-        "img", config, RunOptions(**options), identity or Identity(), maps or IdMaps()
-    )
+    identity, maps = identity or Identity(), maps or IdMaps()
+    return make_spec("img", config, RunOptions(**options), rung, identity, maps)
 
 
 IMAGE = ImageConfig((), entrypoint=("/entry",), command=("serve",), env=("A=1", "PATH=/x"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
-from chrun.rootfs.lookup import read_layer_file
+import pytest
+
+from chrun.errors import RootfsError
+from chrun.rootfs.lookup import read_layer_file, visible_layers
 
 LIMIT = 100
 
@@ -56,3 +59,15 @@ def test_an_opaque_directory_hides_the_layers_below(tmp_path):
     below, above = layer(tmp_path, "a", b"base"), layer(tmp_path, "b")
     os.setxattr(f"{above}/etc", "user.overlay.opaque", b"y")
     assert read(below, above) == b""
+
+
+def test_a_layer_whose_root_is_opaque_hides_all_below_it(tmp_path):
+    layers = [layer(tmp_path, name, name.encode()) for name in ("a", "b", "c")]
+    assert visible_layers(layers) == tuple(layers)
+    os.setxattr(layers[1], "user.overlay.opaque", b"y")
+    assert visible_layers(layers) == tuple(layers[1:])
+
+
+def test_a_layer_that_is_gone_is_told_with_what_to_do(tmp_path):
+    with pytest.raises(RootfsError, match="no such file or directory"):
+        visible_layers([str(tmp_path / "gone")])

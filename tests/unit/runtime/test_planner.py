@@ -18,14 +18,14 @@ ROOTFS = Rootfs("overlay", ("/store/base", "/store/top"), "/store/base_dir", fil
 CONFIG = ImageConfig((), command=("sh",))
 
 
-def plan(host=ROOT, rootfs=ROOTFS, keep=False, identity=None, **options):
+def plan(host=ROOT, rootfs=ROOTFS, rung="confined", keep=False, identity=None, **options):
     identity = identity or Identity()
     maps = IdMaps()
     if not host.privileged:
         maps = IdMaps(
             (IdMapping(identity.uid, host.uid, 1),), (IdMapping(identity.gid, host.gid, 1),)
         )
-    spec = make_spec("test", CONFIG, RunOptions(**options), identity, maps)
+    spec = make_spec("test", CONFIG, RunOptions(**options), rung, identity, maps)
     return plan_container(spec, host, rootfs, keep=keep)
 
 
