@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -171,3 +172,16 @@ def test_the_public_names_are_these():
     assert all(hasattr(chrun, name) for name in chrun.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
         chrun.nosuch  # noqa: B018
+
+
+def test_a_tag_that_moved_is_seen_by_the_next_run(tmp_path):
+    _config, blob = images.busybox().blobs
+    layer = images.layer(gzip.decompress(blob))
+    home = str(tmp_path / "data")
+    with FakeRegistry() as registry:
+        for word in ("old", "new"):
+            registry.add(images.image([layer], cmd=["echo", word]), "moving", "latest")
+            name = chrun.pull(f"{registry.host}/moving", root=home).reference
+            for _ in range(2):
+                done = chrun.run(name, root=home, capture_output=True, text=True)
+                assert done.stdout == f"{word}\n"

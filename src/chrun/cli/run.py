@@ -110,14 +110,14 @@ def run(words: Sequence[str], root: str) -> int:
 
     engine = open_engine(root, quiet=quiet)
     prepared = prepare(engine, request)
-    for notice in () if quiet else prepared.notices:
+    for notice in () if quiet else prepared.composed.notices:
         sys.stderr.write(f"chrun: {notice}\n")
     if not quiet and sys.stderr.isatty():
         sys.stderr.write(f"chrun: {prepared.summary}\n")
     if not parsed.flag("interactive"):
         _close_input()
     sys.stderr.flush()
-    return become(prepared.plan, prepared.launch)
+    return become(prepared.composed.encoded, prepared.launch)
 
 
 def _chosen(choices: tuple[Choice, ...], text: str) -> Choice:

@@ -6,18 +6,21 @@ way and stops before anything runs; the command line then becomes chrun-init, th
 
 from __future__ import annotations
 
+import os
+
 from chrun.engine.isolation import choose_rung, summary_words
 from chrun.errors import NoSuchImageError, UnsupportedError, UsageError
 from chrun.oci.config import ImageConfig
 from chrun.oci.convert import Identity, IdMaps, make_spec
 from chrun.oci.identity import resolve_identity
 from chrun.oci.spec import IdMapping
-from chrun.rootfs.files import machine_files
+from chrun.rootfs.files import machine_files, machine_files_signature
 from chrun.rootfs.lookup import read_layer_file, visible_layers
 from chrun.rootfs.rootfs import Rootfs, choose_rootfs_kind
 from chrun.runtime.launch import Launch
 from chrun.runtime.planner import plan_container
 from chrun.store.containers import create_container, remove_container, save_spec
+from chrun.store.records import index_signature
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from chrun.runtime.plan import Plan
 
 _MAX_PASSWD_BYTES = 4 << 20
+_KEPT = 64  # compositions of one program
 
 
 class Source(Value):
@@ -51,6 +55,7 @@ class Composed(Value):
     spec: Spec
     rootfs: Rootfs
     plan: Plan
+    encoded: bytes  # the plan, as chrun-init reads it
     rung: Rung
     notices: tuple[str, ...]
 
@@ -60,16 +65,6 @@ class Prepared(Value):
 
     composed: Composed
     launch: Launch
-
-    @property
-    def plan(self) -> Plan:
-        """The plan that chrun-init is to carry out."""
-        return self.composed.plan
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What is missing on this machine, a line each."""
-        return self.composed.notices
 
     @property
     def summary(self) -> str:
@@ -89,7 +84,7 @@ def prepare(engine: Engine, request: RunRequest) -> Prepared:
     """
     _ensure_image(engine, request)
     with engine.store.hold(shared=True):  # no image goes before its container's directory is there
-        composed = compose(engine, request)
+        composed = _recall(engine, request)
         image_id = composed.source.image_id
         container = create_container(
             engine.store.layout, image_id, name=request.name, keep=request.keep
@@ -109,6 +104,23 @@ def prepare(engine: Engine, request: RunRequest) -> Prepared:
     )
 
 
+def _recall(engine: Engine, request: RunRequest) -> Composed:
+    """Give what was composed for the same request before, while all it was made of is the same.
+
+    A plan holds nothing of one run, so a program that starts the same container again and again
+    need not compose it again.
+    """
+    if request.is_path:
+        return compose(engine, request)
+    ingredients = (index_signature(engine.store.layout), machine_files_signature())
+    kept = engine.kept.get(request)
+    if kept is None or kept[0] != ingredients:
+        if len(engine.kept) >= _KEPT:
+            engine.kept.clear()
+        kept = engine.kept[request] = (ingredients, compose(engine, request))
+    return kept[1]
+
+
 def compose(engine: Engine, request: RunRequest) -> Composed:
     """Work out what would run, and how; the image must be here. Changes nothing."""
     source = _find_source(engine, request)
@@ -119,7 +131,8 @@ def compose(engine: Engine, request: RunRequest) -> Composed:
     spec = make_spec(source.name, source.config, request.options, rung, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung)
     plan = plan_container(spec, host, rootfs, keep=request.keep)
-    return Composed(source, spec, rootfs, plan, rung, engine.notices + notices + more)
+    notices = engine.notices + notices + more
+    return Composed(source, spec, rootfs, plan, plan.encode(), rung, notices)
 
 
 def explain(engine: Engine, request: RunRequest) -> Plan:
@@ -132,6 +145,8 @@ def explain(engine: Engine, request: RunRequest) -> Plan:
 def _ensure_image(engine: Engine, request: RunRequest) -> None:
     """Pull what is missing, as --pull says; a pull locks for itself what it needs."""
     if request.is_path:
+        if os.path.isfile(request.image):
+            engine.open_archive(os.path.realpath(request.image))
         return
     if request.pull == "missing" and engine.find_image(request.image, request.platform):
         return
@@ -153,8 +168,6 @@ def _find_source(engine: Engine, request: RunRequest) -> Source:
 
 
 def _open_path(engine: Engine, path: str) -> Source:
-    import os
-
     if not os.path.exists(path):
         raise UsageError(f"cannot run {path}: no such file or directory")
     path = os.path.realpath(path)

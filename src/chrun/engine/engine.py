@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from chrun.engine.archives import ArchiveLayer
+    from chrun.engine.containers import Composed
     from chrun.engine.progress import Progress
+    from chrun.engine.request import RunRequest
     from chrun.store.records import ImageRecord
 
     Question = tuple[int, str, tuple[str | int, ...]]
@@ -47,6 +49,7 @@ class Engine:
         self._lock = allocate_lock()
         self._init_fd = -1
         self.notices = self._clear_up()
+        self.kept: dict[RunRequest, tuple[object, Composed]] = {}  # engine/containers.py's
 
     @property
     def host(self) -> Host:

@@ -38,10 +38,10 @@ class Running:
     """
 
     def __init__(self, prepared: Prepared, init_fd: int, streams: Streams) -> None:
-        self._plan = prepared.plan
+        self._plan = prepared.composed.plan
         self._report_fd, report_end = os.pipe()
         lifeline_end, self._lifeline_fd = os.pipe()
-        plan_fd, hold_fd = open_plan(prepared.plan), prepared.launch.hold_fd
+        plan_fd, hold_fd = open_plan(prepared.composed.encoded), prepared.launch.hold_fd
         passed = (plan_fd, report_end, lifeline_end, hold_fd)
         words = (f"report={report_end}", f"lifeline={lifeline_end}")
         try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from chrun.rootfs.rootfs import MachineFile
 
+_HOSTS_PATH, _RESOLVER_PATH = "/etc/hosts", "/etc/resolv.conf"
 _MAX_BYTES = 64 << 10  # a resolver or hosts file that is larger is not one
 _LOCALHOST = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 
@@ -14,15 +17,15 @@ def machine_files(*, single_id: bool) -> tuple[MachineFile, ...]:
     With a single id mapped apt must be told not to change to a user that does not exist there; the
     file is harmless to, and absent from, images without apt.
     """
-    hosts = _read("/etc/hosts") or _LOCALHOST
+    hosts = _read(_HOSTS_PATH) or _LOCALHOST
     if not hosts.endswith(b"\n"):
         hosts += b"\n"
     files = [
         MachineFile("/etc/hostname", b"%h\n", expanded=True),
         MachineFile("/etc/hosts", hosts.replace(b"%", b"%%") + b"127.0.1.1\t%h\n", expanded=True),
     ]
-    if resolver := _read("/etc/resolv.conf"):
-        files.append(MachineFile("/etc/resolv.conf", resolver))
+    if resolver := _read(_RESOLVER_PATH):
+        files.append(MachineFile(_RESOLVER_PATH, resolver))
     if single_id:
         files.append(
             MachineFile(
@@ -33,6 +36,19 @@ def machine_files(*, single_id: bool) -> tuple[MachineFile, ...]:
             )
         )
     return tuple(files)
+
+
+def machine_files_signature() -> tuple[tuple[int, int, int], ...]:
+    """Give what changes when one of the files changes that `machine_files` reads."""
+    return tuple(map(_signature, (_HOSTS_PATH, _RESOLVER_PATH)))
+
+
+def _signature(path: str) -> tuple[int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read(path: str) -> bytes:

@@ -59,9 +59,9 @@ def open_init() -> int:
         ) from error
 
 
-def open_plan(plan: Plan) -> int:
+def open_plan(encoded: bytes) -> int:
     """Give a sealed descriptor of an encoded plan."""
-    return open_sealed("chrun-plan", plan.encode())
+    return open_sealed("chrun-plan", encoded)
 
 
 def command_line(launch: Launch, plan_fd: int, *words: str) -> list[str]:
@@ -76,9 +76,9 @@ def command_line(launch: Launch, plan_fd: int, *words: str) -> list[str]:
     ]
 
 
-def become(plan: Plan, launch: Launch) -> NoReturn:
-    """Replace this process by chrun-init: while the container runs there is no Python."""
-    plan_fd, init_fd = open_plan(plan), open_init()
+def become(encoded: bytes, launch: Launch) -> NoReturn:
+    """Replace this process by chrun-init with a plan: while a container runs there is no Python."""
+    plan_fd, init_fd = open_plan(encoded), open_init()
     for inherited_fd in (plan_fd, launch.hold_fd):
         os.set_inheritable(inherited_fd, True)
     os.execve(init_fd, command_line(launch, plan_fd), {})

@@ -90,7 +90,7 @@ def _plans(host: Host, base_dir: str) -> Iterator[tuple[Fact, Plan]]:
 def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
     """Run a plan without a command; give why it failed and a hint, None when it did not."""
     report_fd, report_end = os.pipe()
-    plan_fd = launch.open_plan(plan)
+    plan_fd = launch.open_plan(plan.encode())
     hold_fd = os.open(scratch_dir, os.O_RDONLY | os.O_CLOEXEC)
     told = launch.Launch("probe", scratch_dir, hold_fd)
     argv = launch.command_line(told, plan_fd, f"report={report_end}")
