@@ -1,0 +1,86 @@
+"""The error tree: as its docstring draws it, and each class raised somewhere."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from chrun import errors
+from chrun.errors import ChrunError, InvalidReferenceError, RegistryError, SandboxError
+
+_SOURCE = Path(errors.__file__).parent
+_CLASSES = {
+    name: each
+    for name, each in vars(errors).items()
+    if isinstance(each, type) and issubclass(each, ChrunError)
+}
+# The words of commands on kept containers (logs, exec, stop, rm), which have yet to come
+_FOR_LATER = {"NoSuchContainerError"}
+
+
+def _drawn():
+    """Read the docstring's tree: the name of each class and of the one it hangs from."""
+    trail, drawn = [], {}
+    for line in (errors.__doc__ or "").splitlines():
+        if branch := re.match(r"([│ ]*)(?:[├└]── )?(\w+Error)\b", line):
+            depth = (branch.start(2)) // 4
+            trail[depth:] = [branch[2]]
+            drawn[branch[2]] = trail[depth - 1] if depth else "Exception"
+    return drawn
+
+
+def test_the_docstring_draws_the_tree_as_it_is():
+    assert _drawn() == {name: each.__bases__[0].__name__ for name, each in _CLASSES.items()}
+
+
+@pytest.mark.parametrize("name", sorted(_CLASSES))
+def test_every_error_says_what_it_means(name):
+    assert _CLASSES[name].__doc__
+
+
+@cache
+def _mentioned():
+    """Give the names that any module but errors.py uses outside its imports and except clauses."""
+    used = set()
+    for path in _SOURCE.rglob("*.py"):
+        if path.name != "errors.py":
+            tree = ast.parse(path.read_text())
+            caught = {
+                id(inner)
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ExceptHandler) and node.type
+                for inner in ast.walk(node.type)
+            }
+            used |= {
+                node.id
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Name) and id(node) not in caught
+            }
+    return used
+
+
+@pytest.mark.parametrize("name", sorted(set(_CLASSES) - _FOR_LATER))
+def test_every_error_is_raised_somewhere_or_stands_for_some_that_are(name):
+    mentioned = _mentioned()
+    assert any(issubclass(_CLASSES[each], _CLASSES[name]) for each in mentioned & _CLASSES.keys())
+
+
+@pytest.mark.parametrize("name", sorted(_FOR_LATER))
+def test_no_error_is_kept_for_later_once_it_is_raised(name):
+    assert name not in _mentioned()
+
+
+def test_a_hint_is_a_note_for_users_of_the_api():
+    assert ChrunError("cannot", hint="try").__notes__ == ["hint: try"]
+    assert not hasattr(ChrunError("cannot"), "__notes__")
+    assert ChrunError("cannot").hint == ""
+
+
+def test_errors_carry_what_programs_decide_by():
+    refused = RegistryError("cannot", status=404, code="NAME_UNKNOWN", url="https://a/")
+    assert (refused.status, refused.code, refused.url) == (404, "NAME_UNKNOWN", "https://a/")
+    failed = SandboxError("cannot", step="mount proc on /proc", errno=1)
+    assert (failed.step, failed.errno) == ("mount proc on /proc", 1)
+    assert issubclass(InvalidReferenceError, ValueError)
