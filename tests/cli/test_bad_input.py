@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -203,3 +204,36 @@ def test_escape_sequences_never_reach_the_terminal(chrun, box):
         assert done.returncode != 0 or words[1] == "-w"
         assert "\x1b" not in done.stderr
         assert "\x07" not in done.stderr
+
+
+@needs("userns")
+@pytest.mark.parametrize("words", [["run", "./root", "true"], ["info"]])
+def test_a_machine_without_user_namespaces_is_told_which_switch_forbids_them(
+    fresh, tmp_path, words
+):
+    (tmp_path / "root").mkdir()
+    # In a user namespace of its own the switch can be turned; without capabilities its root is
+    # as any other user.
+    script = (
+        "echo 0 > /proc/sys/user/max_user_namespaces && "
+        'exec setpriv --bounding-set=-all --inh-caps=-all "$0" "$@"'
+    )
+    forbidden = ["unshare", "--user", "--map-root-user", "sh", "-ec", script]
+    done = subprocess.run(
+        [*forbidden, *fresh.command(*words)],
+        capture_output=True, text=True, env=fresh.env, cwd=tmp_path,
+    )  # fmt: skip
+    said = done.stdout if words == ["info"] else done.stderr
+    assert "user.max_user_namespaces=0" in said
+    assert "sysctl user.max_user_namespaces=10000" in said
+    assert done.returncode == (0 if words == ["info"] else 125)
+
+
+def test_a_registry_listed_as_insecure_is_asked_over_plain_http(fresh):
+    with FakeRegistry() as registry:
+        registry.add(small(), "app", "latest")
+        name = f"registry.test:{registry.port}/app"
+        proxy = {"HTTP_PROXY": registry.url, "NO_PROXY": "", "no_proxy": ""}
+        listed = {"CHRUN_INSECURE_REGISTRIES": f"other.test,registry.test:{registry.port}"}
+        fresh("pull", name, **proxy, **listed)
+        assert any("http://registry.test" in entry or "/app/" in entry for entry in registry.log)

@@ -87,6 +87,7 @@ def test_the_host_name_is_the_same_in_every_place(chrun, box):
 
 
 def test_working_directory_and_user_are_as_asked(chrun, box):
+    assert sh(chrun, box, "pwd", "-w", "/new", "-u", "1234").strip() == "/new"
     assert sh(chrun, box, "pwd", "-w", "/made/for/this").strip() == "/made/for/this"
     assert sh(chrun, box, "id -u; id -g", "-u", "1234:567").split() == ["1234", "567"]
     assert sh(chrun, box, "whoami", "-u", "www-data").strip() == "www-data"

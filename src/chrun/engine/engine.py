@@ -31,7 +31,8 @@ _FORMAT = 1
 class Engine:
     """What every command and the Python API start from; safe to share between threads.
 
-    `make_progress` is called when something is fetched. Opening it makes the store, if there is
+    `make_progress` is called when something is fetched. `insecure` registries, and those that the
+    variable CHRUN_INSECURE_REGISTRIES lists between commas, may be asked over plain HTTP. Opening it makes the store, if there is
     none, and clears what dead containers left.
     """
 
@@ -44,7 +45,8 @@ class Engine:
     ) -> None:
         self.store = open_store(root, create=True)
         self._make_progress = make_progress
-        self._insecure = insecure
+        listed = os.environ.get("CHRUN_INSECURE_REGISTRIES", "")
+        self._insecure = {*insecure, *filter(None, listed.split(","))}
         self._host: Host | None = None
         self._lock = allocate_lock()
         self._init_fd = -1

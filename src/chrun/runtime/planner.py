@@ -1,8 +1,8 @@
 """Spec + Host + Rootfs -> Plan: the order of the kernel steps, and the reason for the order.
 
 clone -> id maps -> private mounts -> root file system -> /proc /dev /sys -> volumes -> hidden and
-read-only paths -> pivot_root (or chroot) -> host name -> user -> capabilities -> no_new_privs ->
-seccomp -> working directory -> execve. Pure: everything about the machine was asked before.
+read-only paths -> pivot_root (or chroot) -> host name -> working directory -> user -> capabilities
+-> no_new_privs -> seccomp -> execve. Pure: everything about the machine was asked before.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def plan_container(spec: Spec, host: Host, rootfs: Rootfs, *, keep: bool = False
     process = spec.process
     return Plan(
         clone=Clone(spec.namespaces, clone_notes(host) if "user" in spec.namespaces else ()),
-        steps=(*steps, *_credentials(spec, host), WorkingDirectory(process.cwd)),
+        # The working directory is made, if need be, before root's rights are given up.
+        steps=(*steps, WorkingDirectory(process.cwd), *_credentials(spec, host)),
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
         cleanup=() if keep else (RemoveTree(_SCRATCH),),
     )

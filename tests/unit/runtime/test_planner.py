@@ -45,8 +45,8 @@ def test_the_order_is_that_of_the_design():
     made = plan(terminal=True, readonly=True)
     order = [
         steps.Propagation, steps.Base, steps.MountBase, steps.Root, steps.Mount, steps.Mask,
-        steps.Terminal, steps.PivotRoot, steps.Hostname, steps.User, steps.Capabilities,
-        steps.NoNewPrivileges, steps.WorkingDirectory, Exec, RemoveTree,
+        steps.Terminal, steps.PivotRoot, steps.Hostname, steps.WorkingDirectory, steps.User,
+        steps.Capabilities, steps.NoNewPrivileges, Exec, RemoveTree,
     ]  # fmt: skip
     places = [kinds(made).index(kind) for kind in order]
     assert places == sorted(places)
@@ -57,7 +57,7 @@ def test_an_ordinary_user_maps_ids_before_anything_else_and_filters_last():
     made = plan(USER)
     assert kinds(made)[1] is steps.IdMap
     assert position(made, steps.NoNewPrivileges) < position(made, steps.Seccomp)
-    assert position(made, steps.Seccomp) == position(made, steps.WorkingDirectory) - 1
+    assert position(made, steps.Seccomp) == position(made, Exec) - 1
     assert "user" in made.clone.namespaces
 
 
@@ -95,7 +95,7 @@ def test_nothing_of_one_run_is_in_a_plan_so_that_it_can_be_kept():
 def test_the_chroot_rung_changes_the_root_and_nothing_else():
     made = plan(rung="chroot")
     assert kinds(made) == [
-        Clone, steps.Root, steps.Chroot, steps.User, steps.WorkingDirectory, Exec, RemoveTree,
+        Clone, steps.Root, steps.Chroot, steps.WorkingDirectory, steps.User, Exec, RemoveTree,
     ]  # fmt: skip
     assert made.clone.namespaces == ()
 
