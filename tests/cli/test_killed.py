@@ -1,4 +1,4 @@
-"""kill -9 at any moment of a run: the next command finds a sound store and leaves nothing behind."""
+"""kill -9 at any moment of a run: the next command finds a sound store, and leaves one."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class Engine:
     """What every command and the Python API start from; safe to share between threads.
 
     `make_progress` is called when something is fetched. `insecure` registries, and those that the
-    variable CHRUN_INSECURE_REGISTRIES lists between commas, may be asked over plain HTTP. Opening it makes the store, if there is
-    none, and clears what dead containers left.
+    variable CHRUN_INSECURE_REGISTRIES lists between commas, may be asked over plain HTTP. Opening
+    it makes the store, if there is none, and clears what dead containers left.
     """
 
     def __init__(
