@@ -287,7 +287,7 @@ def _reason(error: Exception) -> tuple[str, str]:
             words = "it fell silent"
         case exceptions.SSLError() if certificate := _certificate_error(error):
             words = f"certificate verify failed: {certificate.verify_message}"
-            hint = "SSL_CERT_FILE names a file of CAs to trust beside none of the system's"
+            hint = "SSL_CERT_FILE can name a file with the certificate authority to trust"
         case _:
             words = _system_words(error)
     return words, hint
