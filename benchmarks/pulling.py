@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TREE = "/usr/share"
 _FILES, _QUICK_FILES = 20_000, 2_000
-_ROUNDS = 5
+_ROUNDS = 3
 _PEAK_MIB = 96
 
 

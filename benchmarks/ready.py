@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import chrun
 from benchmarks.measure import Case
+from chrun.cli.run import COMMAND, parse_run
 from chrun.engine.containers import explain
 from chrun.engine.engine import Engine
 from chrun.engine.progress import Silent
-from chrun.engine.request import RunRequest
 
 if TYPE_CHECKING:
     from benchmarks.field import Field
@@ -27,9 +27,10 @@ class ReadyPlan:
         name = f"ready-{command}-{scratch_bytes}"
         self.directory = field.scratch / name
         self.path = field.scratch / f"{name}.plan"
-        request = RunRequest(
-            field.image, args=(f"/bin/{command}",), scratch_bytes=scratch_bytes, pull="never"
-        )
+        scratch = f"tmpfs:{scratch_bytes}" if scratch_bytes else "disk"
+        words = ["--pull", "never", "--scratch", scratch, field.image, f"/bin/{command}"]
+        request, _ = parse_run(COMMAND, words)
+        assert request, "these words ask for a run, not for help"
         engine = Engine(field.home(0)["CHRUN_HOME"], Silent)
         self.path.write_bytes(explain(engine, request).encode())
 
