@@ -110,16 +110,36 @@ static const char *read_plan(int fd, struct plan *plan)
 	error = read_all(fd, bytes, (size_t)status.st_size);
 	if (error)
 		return strerror(-error);
-	if (fd > STDERR_FILENO)
-		close(fd);
+	close(fd);
 	return plan_check(bytes, (size_t)status.st_size, plan);
 }
 
-/* Whoever closed one of 0, 1 and 2 must not have it become a socket of ours. */
-static int fill_stdio(void)
+/* A caller without one of 0, 1 and 2 may have given that number to what it opened for us: a lock on
+ * a directory of the machine, which the container must not get as its standard input. */
+static int leave_stdio(int *fd)
 {
-	int fd;
+	int moved;
 
+	if (*fd < 0 || *fd > STDERR_FILENO)
+		return 0;
+	moved = fcntl(*fd, F_DUPFD, STDERR_FILENO + 1);
+	if (moved < 0)
+		return -errno;
+	close(*fd);
+	*fd = moved;
+	return 0;
+}
+
+/* Whoever closed one of 0, 1 and 2 must not have it become something of ours. */
+static int fill_stdio(struct options *options)
+{
+	int *const ours[] = { &options->plan, &options->report, &options->lifeline, &options->hold };
+	int fd, error = 0;
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours) && !error; i++)
+		error = leave_stdio(ours[i]);
+	if (error)
+		return error;
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
@@ -145,7 +165,7 @@ int main(int argc, char **argv)
 
 	if (!read_options(&options, argv + (argc > 0)))
 		return EXIT_CHRUN_FAILED;
-	error = fill_stdio();
+	error = fill_stdio(&options);
 	problem = error ? strerror(-error) : read_plan(options.plan, &plan);
 	if (problem) {
 		say_failure("read the plan", NULL, problem, "");

@@ -145,6 +145,17 @@ def test_nothing_is_open_in_the_container_but_stdio(box, tmp_path):
     assert done.stdout == "0\n1\n2\n"
 
 
+def test_what_the_caller_gave_the_number_of_a_stream_is_no_stream_inside(box, tmp_path):
+    show = box.plan("sh", "-c", "readlink /proc/self/fd/0; ls /proc/self/fd/0/")
+    hold_fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        done = run_init(show, "hold=0", stdin=hold_fd)
+    finally:
+        os.close(hold_fd)
+    assert done.stdout == "/dev/null\n"
+    assert "Not a directory" in done.stderr
+
+
 def test_nothing_is_open_in_an_init_but_stdio(box):
     done = box.run("ls", "/proc/1/fd", init=True)
     assert done.stdout == "0\n1\n2\n"
