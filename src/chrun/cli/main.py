@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 # Exit codes of chrun itself; a container's own are passed on (design, section 7).
 FAILED, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 125, 126, 127, 130
+
+# What a write to standard output fails with; every other file's failures are told by who opens it.
+_OUTPUT_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 # Each command is one module of this package with a function `run(words, root)`.
 COMMANDS = {
@@ -45,17 +49,46 @@ options:
 
 def main() -> int:
     """Run the command line in sys.argv and give the exit code."""
+    _open_missing_streams()
+    os.umask(0o022)  # the store's modes are chosen; a tighter mask would lock its user out of it
     try:
-        return _main(sys.argv[1:])
+        status = _main(sys.argv[1:])
+        sys.stdout.flush()
     except ChrunError as error:
         _print_error(error)
         return _exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; a second failure at exit would say so again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return FAILED
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILURES or error.filename:
+            raise
+        _give_up_output()
+        reason = (error.strerror or "").lower()
+        _print_error(ChrunError(f"cannot write to standard output: {reason}"))
+        return FAILED
+    return status
+
+
+def _open_missing_streams() -> None:
+    """Open /dev/null for those of 0, 1 and 2 that the caller closed.
+
+    Or the next file that is opened is called so: a lock, say, which a container would then be given
+    as its standard output.
+    """
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(fd, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: SIM115 - for good
+
+
+def _give_up_output() -> None:
+    """Whoever should take our output does not; a second failure at exit would say so again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _main(words: Sequence[str]) -> int:
@@ -80,14 +113,14 @@ def usage() -> str:
 
 def _split_root(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Take `--root DIRECTORY` off the front; the default otherwise."""
-    from chrun.store.layout import default_root
+    from chrun.store.layout import absolute, default_root
 
     if words and words[0] == "--root":
         if len(words) < 2 or not words[1]:
             raise UsageError("cannot read the command line: --root needs a DIRECTORY")
-        return os.path.abspath(words[1]), words[2:]
+        return absolute(words[1]), words[2:]
     if words and words[0].startswith("--root="):
-        return os.path.abspath(words[0].partition("=")[2]), words[1:]
+        return absolute(words[0].partition("=")[2]), words[1:]
     return default_root(), words
 
 

@@ -6,7 +6,15 @@ import os
 import sys
 
 from chrun.cli.options import Command, Option, parse_options
-from chrun.engine.request import RunRequest, parse_size, parse_tmpfs, parse_volume
+from chrun.engine.request import (
+    ISOLATIONS,
+    PULL_POLICIES,
+    RunRequest,
+    parse_hostname,
+    parse_size,
+    parse_tmpfs,
+    parse_volume,
+)
 from chrun.errors import UsageError
 from chrun.oci.convert import RunOptions
 
@@ -16,13 +24,11 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from chrun.cli.options import Parsed
-    from chrun.engine.request import Isolation, PullPolicy, RootfsChoice
+    from chrun.engine.request import RootfsChoice
 
     Choice = TypeVar("Choice", bound=str)
 
-_ISOLATIONS: tuple[Isolation, ...] = ("auto", "chroot", "namespaces", "confined")
 _ROOTFS_KINDS: tuple[RootfsChoice, ...] = ("auto", "overlay", "copy")
-_PULL_POLICIES: tuple[PullPolicy, ...] = ("missing", "always", "never")
 _DEFAULT_SCRATCH_BYTES = 256 << 20  # memory that a container may fill before it sees a full disk
 
 RUN_OPTIONS = (
@@ -31,11 +37,11 @@ RUN_OPTIONS = (
     Option(("--hostname",), "the host name inside (default: the container's id)", "NAME"),
     Option(("-i", "--interactive"), "pass standard input on"),
     Option(("--init",), "put a PID 1 before the command that reaps orphans"),
-    Option(("--isolation",), "how much is shut out (default: auto)", "RUNG", False, _ISOLATIONS),
+    Option(("--isolation",), "how much is shut out (default: auto)", "RUNG", False, ISOLATIONS),
     Option(("--keep",), "keep the container's files when it ends"),
     Option(("--name",), "give the container a name", "NAME"),
     Option(("--platform",), "the image for another platform", "OS/ARCH[/VARIANT]"),
-    Option(("--pull",), "when to ask the registry", "WHEN", False, _PULL_POLICIES),
+    Option(("--pull",), "when to ask the registry", "WHEN", False, PULL_POLICIES),
     Option(("-q", "--quiet"), "no word of chrun's own but errors"),
     Option(("--read-only",), "a root file system that cannot be written to"),
     Option(("--rm",), "remove the container when it ends (the default)"),
@@ -73,7 +79,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
         env=_environment(parsed.texts("env")),
         working_dir=_working_dir(parsed.text("workdir")),
-        hostname=_hostname(parsed.text("hostname")),
+        hostname=parse_hostname(parsed.text("hostname")),
         mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),
         terminal=parsed.flag("tty"),
         readonly=parsed.flag("read-only"),
@@ -84,11 +90,11 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         options=options,
         user=parsed.text("user"),
         name=parsed.text("name"),
-        isolation=_chosen(_ISOLATIONS, parsed.text("isolation")),
+        isolation=_chosen(ISOLATIONS, parsed.text("isolation")),
         rootfs=_chosen(_ROOTFS_KINDS, parsed.text("rootfs")),
         scratch_bytes=_scratch_bytes(parsed.text("scratch", "disk")),
         keep=parsed.flag("keep"),
-        pull=_chosen(_PULL_POLICIES, parsed.text("pull")),
+        pull=_chosen(PULL_POLICIES, parsed.text("pull")),
         platform=parsed.text("platform"),
     )
     _check_contradictions(request, parsed)
@@ -143,13 +149,6 @@ def _working_dir(path: str) -> str:
     if path and not path.startswith("/"):
         raise UsageError(f"cannot change to {path!r}: -w must be an absolute path")
     return path
-
-
-def _hostname(name: str) -> str:
-    """Check against hostname(7): 64 bytes of letters, digits, hyphens and dots."""
-    if len(name) > 64 or (name and not name.replace("-", "").replace(".", "").isalnum()):
-        raise UsageError(f"cannot set host name {name[:80]!r}: see hostname(7)")
-    return name
 
 
 def _scratch_bytes(text: str) -> int:

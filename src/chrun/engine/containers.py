@@ -20,6 +20,7 @@ from chrun.rootfs.rootfs import Rootfs, choose_rootfs_kind
 from chrun.runtime.launch import Launch
 from chrun.runtime.planner import plan_container
 from chrun.store.containers import create_container, remove_container, save_spec
+from chrun.store.layout import absolute
 from chrun.store.records import index_signature
 from chrun.values import Value
 
@@ -146,7 +147,7 @@ def _ensure_image(engine: Engine, request: RunRequest) -> None:
     """Pull what is missing, as --pull says; a pull locks for itself what it needs."""
     if request.is_path:
         if os.path.isfile(request.image):
-            engine.open_archive(os.path.realpath(request.image))
+            engine.open_archive(os.path.realpath(absolute(request.image)))
         return
     if request.pull == "missing" and engine.find_image(request.image, request.platform):
         return
@@ -170,7 +171,7 @@ def _find_source(engine: Engine, request: RunRequest) -> Source:
 def _open_path(engine: Engine, path: str) -> Source:
     if not os.path.exists(path):
         raise UsageError(f"cannot run {path}: no such file or directory")
-    path = os.path.realpath(path)
+    path = os.path.realpath(absolute(path))
     if os.path.isdir(path):
         return Source(path, "", ImageConfig(()), (path,))
     layer = engine.open_archive(path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from chrun.errors import UsageError
-from chrun.oci.convert import RunOptions
+from chrun.oci.convert import RUNGS, RunOptions
 from chrun.oci.spec import SpecMount
+from chrun.store.layout import absolute
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     Isolation = Literal["auto"] | Rung
     RootfsChoice = Literal["auto"] | RootfsKind
     PullPolicy = Literal["missing", "always", "never"]
+
+ISOLATIONS: tuple[Isolation, ...] = ("auto", *RUNGS)
+PULL_POLICIES: tuple[PullPolicy, ...] = ("missing", "always", "never")
 
 # What -v accepts behind the target; SELinux labels and consistency words are docker's, and mean
 # nothing where nothing is relabelled.
@@ -50,6 +54,17 @@ class RunRequest(Value):
         return self.image.startswith(("/", "./", "../")) or self.image in {".", ".."}
 
 
+def parse_hostname(name: str) -> str:
+    """Check against hostname(7): 64 bytes of letters, digits, hyphens and dots; "" is allowed.
+
+    It becomes part of /etc/hosts, which has a meaning for more than names.
+    """
+    plain = name.replace("-", "").replace(".", "")
+    if len(name) > 64 or (name and not (plain.isascii() and plain.isalnum())):
+        raise UsageError(f"cannot set host name {name[:80]!r}: see hostname(7)")
+    return name
+
+
 def parse_volume(text: str) -> SpecMount:
     """Read `SOURCE:TARGET[:OPTION,...]` as -v has it; UsageError says what is wrong.
 
@@ -69,11 +84,16 @@ def parse_volume(text: str) -> SpecMount:
             hint=f"for a directory write ./{source}:{target}",
         )
     _check_target(text, target)
-    path = os.path.abspath(source)
-    if not os.path.exists(path):
+    path = absolute(source)
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
         raise UsageError(
             f"cannot mount {path} on {target}: it does not exist", hint=f"mkdir -p {path}"
-        )
+        ) from error
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(f"cannot mount {path} on {target}: {reason}") from error
     return SpecMount(target, "bind", path, ("rbind", *sorted(options & _VOLUME_OPTIONS)))
 
 

@@ -100,9 +100,9 @@ def make_spec(
     """
     confined = rung == "confined"
     process = Process(
-        args=_command_line(image, config, options),
-        env=_environment(config, options, rung, identity),
-        cwd=options.working_dir or config.working_dir or "/",
+        args=_checked(image, _command_line(image, config, options)),
+        env=_checked(image, _environment(config, options, rung, identity)),
+        cwd="".join(_checked(image, (options.working_dir or config.working_dir or "/",))),
         user=ProcessUser(identity.uid, identity.gid, identity.groups),
         terminal=options.terminal,
         capabilities=_capabilities(identity) if confined else None,
@@ -153,6 +153,14 @@ def _command_line(image: str, config: ImageConfig, options: RunOptions) -> tuple
             f"cannot run {image}: the image names no command",
             hint="name one behind the image",
         )
+    return words
+
+
+def _checked(image: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what no system call can take, though JSON and Python can write it."""
+    for word in words:
+        if "\0" in word:
+            raise UsageError(f"cannot run {image}: {word[:80]!r} has a NUL character in it")
     return words
 
 

@@ -201,6 +201,8 @@ def _look_at(layout: Layout, container_id: str, names: dict[str, str]) -> Listed
         image_id = _read_image_id(directory)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise store_error(f"look at {directory}", error) from error
     return Listed(
         container_id, directory, image_id, names.get(container_id, ""), not unlocked, kept
     )

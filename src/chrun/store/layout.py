@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.errors import StoreError
+from chrun.errors import StoreError, UsageError
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -152,10 +152,20 @@ def file_name(digest: Digest) -> str:
     return f"{digest.algorithm}-{digest.hex}"
 
 
+def absolute(path: str) -> str:
+    """Give a path as it is from the root; UsageError where there is no working directory."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"cannot find {path}: the working directory was removed", hint="cd to another directory"
+        ) from error
+
+
 def default_root() -> str:
     """Give the caller's data directory: CHRUN_HOME, or the system's as root, or the user's own."""
     if home := os.environ.get("CHRUN_HOME"):
-        return os.path.abspath(home)
+        return absolute(home)
     if os.geteuid() == 0:
         return "/var/lib/chrun"
     data = os.environ.get("XDG_DATA_HOME", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chrun.engine.request import RunRequest, parse_size, parse_tmpfs, parse_volume
+from chrun.engine.request import RunRequest, parse_hostname, parse_size, parse_tmpfs, parse_volume
 from chrun.errors import UsageError
 from chrun.oci.spec import SpecMount
 
@@ -35,6 +35,33 @@ def test_a_missing_source_is_an_error_and_makes_no_directory(tmp_path):
         parse_volume(f"{tmp_path}/typo:/x")
     assert caught.value.hint == f"mkdir -p {tmp_path}/typo"
     assert not (tmp_path / "typo").exists()
+
+
+def test_a_source_that_cannot_be_reached_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="not a directory") as caught:
+        parse_volume(f"{tmp_path}/file/below:/x")
+    assert caught.value.hint == ""
+
+
+def test_a_relative_source_needs_a_working_directory(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match="the working directory was removed"):
+        parse_volume("./d:/x")
+
+
+@pytest.mark.parametrize("name", ["", "box", "box-1.example.org", "b" * 64])
+def test_host_names_that_can_be(name):
+    assert parse_hostname(name) == name
+
+
+@pytest.mark.parametrize("name", ["b" * 65, "a b", "b\xf6x", "box\n10.0.0.1 bank.example"])
+def test_host_names_that_would_write_more_than_a_name(name):
+    with pytest.raises(UsageError, match="cannot set host name"):
+        parse_hostname(name)
 
 
 def test_a_named_volume_says_what_to_write_instead():

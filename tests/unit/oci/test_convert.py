@@ -41,6 +41,19 @@ def test_an_image_without_a_command_is_an_error(config):
         spec(config)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        ImageConfig((), command=("sh", "a\0b")),
+        ImageConfig((), command=("sh",), env=("A=\0",)),
+        ImageConfig((), command=("sh",), working_dir="/\0"),
+    ],
+)
+def test_a_nul_character_from_an_image_is_an_error(config):
+    with pytest.raises(UsageError, match=r"cannot run img: .* has a NUL character in it"):
+        spec(config)
+
+
 def test_an_emptied_entrypoint_without_arguments_is_an_error():
     with pytest.raises(UsageError, match="no command"):
         spec(IMAGE, entrypoint=())
