@@ -5,26 +5,35 @@ Everything here is safe to call from several threads at once.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Literal, TypedDict, cast, overload
 
 from chrun.engine.containers import prepare
 from chrun.engine.engine import Engine
-from chrun.engine.request import RunRequest, parse_tmpfs, parse_volume
+from chrun.engine.request import (
+    ISOLATIONS,
+    PULL_POLICIES,
+    RunRequest,
+    parse_hostname,
+    parse_tmpfs,
+    parse_volume,
+)
 from chrun.engine.running import Running, Streams
+from chrun.errors import UsageError
 from chrun.oci import convert as oci
-from chrun.store.layout import default_root
+from chrun.store.layout import absolute, default_root
 from chrun.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Unpack
+    from typing import TypeVar, Unpack
 
     from chrun.engine.progress import Progress
     from chrun.engine.request import Isolation, PullPolicy
     from chrun.engine.running import Stream
+
+    Choice = TypeVar("Choice", bound=str)
     from chrun.store.records import ImageRecord
 
 _engines: dict[str, Engine] = {}  # one for each data directory: opening one reads the machine
@@ -127,32 +136,57 @@ def run(
     subprocess.TimeoutExpired; subprocess.CalledProcessError with `check`.
     """
     request = _request(image, args, options)
-    captured = subprocess.PIPE if options.get("capture_output") else None
-    streams = Streams(
-        stdin=options.get("stdin") if input is None else subprocess.PIPE,
-        stdout=captured or options.get("stdout"),
-        stderr=captured or options.get("stderr"),
-        text=text,
-    )
+    streams = _streams(options, has_input=input is not None, text=text)
     engine = _engine(options.get("root", ""))
-    prepared = prepare(engine, request)
-    with Running(prepared, engine.init_fd, streams) as running:
-        output, errors = running.communicate(input, options.get("timeout"))
-    completed = CompletedProcess([image, *args], running.exit_status(), output, errors)
+    command = [image, *args]
+    try:
+        with _start(engine, request, streams) as running:
+            output, errors = running.communicate(input, options.get("timeout"))
+    except subprocess.TimeoutExpired as error:
+        error.cmd = command  # what the caller knows, not how chrun-init was called
+        raise
+    completed = CompletedProcess(command, running.exit_status(), output, errors)
     if options.get("check"):
         completed.check_returncode()
     return cast("CompletedProcess[bytes]", completed)  # or of str: `text` tells, as overloaded
 
 
+def _start(engine: Engine, request: RunRequest, streams: Streams) -> Running:
+    init_fd = engine.init_fd
+    prepared = prepare(engine, request)
+    try:
+        return Running(prepared, init_fd, streams)
+    except BaseException:
+        engine.clear_up()  # the container's directory, which is nobody's now
+        raise
+
+
+def _streams(options: RunOptions, *, has_input: bool, text: bool) -> Streams:
+    """Give the standard streams; ValueError for contradictions, as subprocess.run has it."""
+    stdin, stdout, stderr = options.get("stdin"), options.get("stdout"), options.get("stderr")
+    if has_input:
+        if stdin is not None:
+            raise ValueError("stdin and input arguments may not both be used")
+        stdin = subprocess.PIPE
+    if options.get("capture_output"):
+        if stdout is not None or stderr is not None:
+            raise ValueError("stdout and stderr arguments may not be used with capture_output")
+        stdout = stderr = subprocess.PIPE
+    return Streams(stdin, stdout, stderr, text)
+
+
 def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest:
+    if unknown := options.keys() - RunOptions.__annotations__.keys():
+        raise TypeError(f"run() got an unexpected keyword argument {min(unknown)!r}")
     entrypoint = options.get("entrypoint")
-    tmpfs, volumes = options.get("tmpfs", ()), options.get("volumes", ())
+    tmpfs = _words("tmpfs", options.get("tmpfs", ()))
+    volumes = _words("volumes", options.get("volumes", ()))
     asked = oci.RunOptions(
-        args=tuple(args),
-        entrypoint=None if entrypoint is None else tuple(entrypoint),
-        env=tuple(f"{name}={content}" for name, content in options.get("env", {}).items()),
+        args=_words("args", args),
+        entrypoint=None if entrypoint is None else _words("entrypoint", entrypoint),
+        env=tuple(_variable(*pair) for pair in options.get("env", {}).items()),
         working_dir=options.get("working_dir", ""),
-        hostname=options.get("hostname", ""),
+        hostname=parse_hostname(options.get("hostname", "")),
         mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),
         readonly=options.get("readonly", False),
         init=options.get("init", False),
@@ -161,15 +195,36 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
         image=image,
         options=asked,
         user=options.get("user", ""),
-        isolation=options.get("isolation", "auto"),
+        isolation=_chosen("isolation", options.get("isolation", "auto"), ISOLATIONS),
         scratch_bytes=options.get("scratch_bytes", 0),
-        pull=options.get("pull", "missing"),
+        pull=_chosen("pull", options.get("pull", "missing"), PULL_POLICIES),
         platform=options.get("platform", ""),
     )
 
 
+def _words(name: str, given: Sequence[object]) -> tuple[str, ...]:
+    """Give the strings; TypeError for a single one, which would be taken apart into letters."""
+    words = tuple(word for word in given if isinstance(word, str))
+    if isinstance(given, str) or len(words) != len(given):
+        raise TypeError(f"{name} must be a sequence of strings, got {given!r}")
+    return words
+
+
+def _variable(name: str, content: str) -> str:
+    if not name or "=" in name:
+        raise UsageError(f"cannot set variable {name!r}: a name is not empty and has no '='")
+    return f"{name}={content}"
+
+
+def _chosen(name: str, given: Choice, choices: Sequence[Choice]) -> Choice:
+    """Refuse a typing mistake: it must not turn into less isolation than was asked for."""
+    if given not in choices:
+        raise UsageError(f"cannot run with {name} {given!r}: expected {', '.join(choices)}")
+    return given
+
+
 def _engine(root: str) -> Engine:
-    root = os.path.abspath(root) if root else default_root()
+    root = absolute(root) if root else default_root()
     engine = _engines.get(root)
     if engine is None:
         engine = _engines.setdefault(root, Engine(root, _no_progress))

@@ -50,7 +50,7 @@ class Engine:
         self._host: Host | None = None
         self._lock = allocate_lock()
         self._init_fd = -1
-        self.notices = self._clear_up()
+        self.notices = self.clear_up()
         self.kept: dict[RunRequest, tuple[object, Composed]] = {}  # engine/containers.py's
 
     @property
@@ -89,7 +89,7 @@ class Engine:
 
         return open_archive(self.store, path)
 
-    def _clear_up(self) -> tuple[str, ...]:
+    def clear_up(self) -> tuple[str, ...]:
         """Remove what killed containers left; what cannot be removed is a notice, no more."""
         layout = self.store.layout
         try:

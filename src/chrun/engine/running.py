@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import ExitStack
 
 from chrun.runtime.launch import command_line, failure, open_plan
 from chrun.values import Value
@@ -39,25 +40,28 @@ class Running:
 
     def __init__(self, prepared: Prepared, init_fd: int, streams: Streams) -> None:
         self._plan = prepared.composed.plan
-        self._report_fd, report_end = os.pipe()
-        lifeline_end, self._lifeline_fd = os.pipe()
-        plan_fd, hold_fd = open_plan(prepared.composed.encoded), prepared.launch.hold_fd
-        passed = (plan_fd, report_end, lifeline_end, hold_fd)
-        words = (f"report={report_end}", f"lifeline={lifeline_end}")
-        try:
+        with ExitStack() as passed, ExitStack() as own:
+            passed.callback(os.close, prepared.launch.hold_fd)
+            self._report_fd, report_end = os.pipe()
+            own.callback(os.close, self._report_fd)
+            passed.callback(os.close, report_end)
+            lifeline_end, self._lifeline_fd = os.pipe()
+            own.callback(os.close, self._lifeline_fd)
+            passed.callback(os.close, lifeline_end)
+            plan_fd = open_plan(prepared.composed.encoded)
+            passed.callback(os.close, plan_fd)
+            words = (f"report={report_end}", f"lifeline={lifeline_end}")
             self.process = subprocess.Popen(
                 command_line(prepared.launch, plan_fd, *words),
                 executable=f"/proc/self/fd/{init_fd}",
                 env={},
-                pass_fds=(init_fd, *passed),
+                pass_fds=(init_fd, plan_fd, report_end, lifeline_end, prepared.launch.hold_fd),
                 stdin=streams.stdin,
                 stdout=streams.stdout,
                 stderr=streams.stderr,
                 text=streams.text,
             )
-        finally:
-            for passed_fd in passed:
-                os.close(passed_fd)
+            own.pop_all()  # they stay open while it runs
 
     def __enter__(self) -> Self:
         return self
