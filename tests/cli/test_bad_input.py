@@ -195,6 +195,14 @@ def test_an_image_without_a_command(fresh):
     assert fresh.leftovers() == []
 
 
+@needs("overlay")
+def test_an_image_without_layers_has_no_commands(fresh):
+    with FakeRegistry() as registry:
+        registry.add(images.image([], cmd=["/x"]), "empty", "latest")
+        done = fresh("run", "-q", f"{registry.host}/empty", status=127)
+    one_line(done, 'cannot run "/x": the image has no such command')
+
+
 @needs("images", "overlay")
 def test_escape_sequences_never_reach_the_terminal(chrun, box):
     evil = "\x1b]0;owned\x07"

@@ -21,7 +21,7 @@ def mount_options(rootfs: Rootfs, host: Host) -> str:
     directories (5.11); `volatile` (5.10) leaves out syncs for a directory that is thrown away.
     """
     options = [
-        "lowerdir=" + ":".join(map(str, range(len(rootfs.layers)))),
+        "lowerdir=" + ":".join(map(str, range(len(rootfs.layers) or 1))),
         "upperdir=scratch/upper",
         "workdir=scratch/work",
     ]

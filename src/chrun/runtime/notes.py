@@ -42,7 +42,7 @@ def overlay_notes(host: Host) -> tuple[Note, ...]:
         Note(errno.ENODEV, "this kernel has no overlayfs", "use --rootfs copy"),
         Note(
             errno.EINVAL,
-            "overlayfs refuses the data directory's file system",
+            "overlayfs refuses the data directory's file system, or mounts in the root directory",
             "keep the data on a local disk (--root or CHRUN_HOME), or use --rootfs copy",
         ),
         Note(
@@ -59,8 +59,8 @@ EXEC_NOTES = (
     Note(errno.ELIBACC, "the interpreter or loader that it names is not in the image"),
     Note(
         errno.ENOEXEC,
-        "it is not a program for this machine's processor",
-        'pull the image for this platform, or see "chrun images" for the one it has',
+        "it is neither a program for this machine's processor nor a script with a #! line",
+        '"chrun images" tells the platform; a script without #! runs by: sh SCRIPT',
     ),
     Note(errno.EACCES, "it is not executable", "is it a directory, or has it no execute bit?"),
 )

@@ -106,6 +106,8 @@ def _root_steps(host: Host, rootfs: Rootfs) -> Iterator[Step]:
     layers = overlay.lowers(rootfs)
     for position, layer in enumerate(layers):
         yield Symlink(layer, str(position))
+    if not layers:
+        yield Directory("0", 0o755)  # overlayfs wants something below, even of nothing
     yield Directory("root", 0o755)
     count = f"{len(layers)} layer{'s' if len(layers) != 1 else ''}"
     yield MountBase(
