@@ -108,14 +108,24 @@ static int execute(const struct command *command)
 	}
 }
 
+/* As the kernel has it: C libraries keep two signals to themselves, and let nobody touch them. */
+struct kernel_action {
+	void (*handler)(int);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
 /* What a new program inherits and chrun or its caller has changed. */
 static int reset(void)
 {
-	const int ignored[] = { SIGPIPE, SIGXFSZ }; /* by Python, for itself */
+	const int ignored[] = { SIGPIPE, SIGXFSZ, /* by Python, for itself */
+				32, 33 };         /* by posix_spawn(3), its own two */
+	const struct kernel_action by_default = { .handler = SIG_DFL };
 	sigset_t none;
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
-		if (signal(ignored[i], SIG_DFL) == SIG_ERR)
+		if (syscall(SYS_rt_sigaction, ignored[i], &by_default, NULL, sizeof(uint64_t)) < 0)
 			return -errno;
 	umask(022);
 	sigemptyset(&none);

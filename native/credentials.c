@@ -100,12 +100,12 @@ int set_capabilities(const struct capability_sets *sets)
 	return error ? error : raise_ambient(sets->ambient & permitted & sets->inheritable);
 }
 
-int set_filter(const char *bytes, size_t size)
+int set_filter(const char *bytes, size_t size, unsigned flags)
 {
 	size_t count = size / sizeof(struct sock_filter);
 	struct sock_fprog program = { (unsigned short)count, (void *)(uintptr_t)bytes };
 
 	if (!count || count > BPF_MAXINSNS || size % sizeof(struct sock_filter))
 		return -EINVAL;
-	return result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+	return result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program));
 }

@@ -24,7 +24,8 @@ int set_ids(uid_t uid, gid_t gid);
  * cannot hand it on. Wants CAP_SETPCAP among the permitted ones. */
 int set_capabilities(const struct capability_sets *sets);
 
-/* Install a system call filter: an array of struct sock_filter. */
-int set_filter(const char *bytes, size_t size);
+/* Install a system call filter: an array of struct sock_filter. Gives 0, or with SECCOMP_FILTER_FLAG_
+ * NEW_LISTENER among the flags a descriptor to hear from it. */
+int set_filter(const char *bytes, size_t size, unsigned flags);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the container's first process tells the monitor before it is the command: one message is a
- * failure, or the two ends of its terminal. The socket closes on execve(2): then all went well. */
+ * failure, the two ends of its terminal, or the listener of its system call filter. The socket closes on execve(2): then all went well. */
 #ifndef CHRUN_MESSAGES_H
 #define CHRUN_MESSAGES_H
 
@@ -14,10 +14,12 @@ struct failure {
 struct message {
 	struct failure failure;
 	int master, slave; /* -1 unless the message brought them */
+	int listener;      /* likewise */
 };
 
 int send_failure(int monitor, struct failure failure);
 int send_terminal(int monitor, int master, int slave);
+int send_listener(int monitor, int listener);
 
 /* Receive without waiting: 1 for a message, 0 at the end, -EAGAIN when there is none yet. */
 int receive(int socket, struct message *message);

@@ -17,6 +17,7 @@
 #include "files.h"
 #include "kernel.h"
 #include "messages.h"
+#include "pretend.h"
 #include "remove.h"
 #include "say.h"
 #include "signals.h"
@@ -25,7 +26,14 @@
 
 enum { TO_MONITOR = STDERR_FILENO + 1 }; /* the socket's number in the container */
 
-enum { POLL_SIGNALS, POLL_CHILD, POLL_LIFELINE, POLL_TERMINAL, POLLS = 3 + TERMINAL_POLLS };
+enum {
+	POLL_SIGNALS,
+	POLL_CHILD,
+	POLL_LIFELINE,
+	POLL_LISTENER,
+	POLL_TERMINAL,
+	POLLS = POLL_TERMINAL + TERMINAL_POLLS,
+};
 
 struct monitor {
 	const struct plan *plan;
@@ -36,6 +44,8 @@ struct monitor {
 	int signals;     /* a signalfd */
 	int child, peer; /* the two ends of the socket; the first process has the other one */
 	int lifeline;
+	int listener;    /* of a filter that asks who a process pretends to be */
+	struct identity identity; /* the first process's */
 	bool executed;   /* the first process is the command, or waits for it */
 	bool failed;     /* a step did: the exit status is chrun's own */
 	int killed_for;  /* the signal whose default action was carried out for the container */
@@ -193,6 +203,8 @@ static void hear_child(struct monitor *m)
 	while ((heard = receive(m->child, &message)) > 0)
 		if (message.master >= 0)
 			terminal_start(&m->terminal, message.master, message.slave);
+		else if (message.listener >= 0)
+			m->listener = message.listener;
 		else
 			fail(m, message.failure.position, (int)message.failure.error);
 	if (heard == -EAGAIN)
@@ -317,6 +329,16 @@ static void watch_lifeline(struct monitor *m)
 	kill_container(m);
 }
 
+static void hear_listener(struct monitor *m, short events)
+{
+	if (events & POLLIN) {
+		pretend_answer(m->listener, m->identity);
+		return;
+	}
+	close(m->listener); /* nobody is left whom the filter holds back */
+	m->listener = -1;
+}
+
 static void wait_for_end(struct monitor *m)
 {
 	struct pollfd polls[POLLS];
@@ -325,6 +347,7 @@ static void wait_for_end(struct monitor *m)
 		polls[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
 		polls[POLL_CHILD] = (struct pollfd){ m->child, POLLIN, 0 };
 		polls[POLL_LIFELINE] = (struct pollfd){ m->lifeline, POLLIN, 0 };
+		polls[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
 		terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
 		if (poll(polls, POLLS, -1) < 0)
 			continue; /* EINTR, after being stopped */
@@ -334,6 +357,8 @@ static void wait_for_end(struct monitor *m)
 			take_signals_in(m);
 		if (polls[POLL_LIFELINE].revents)
 			watch_lifeline(m);
+		if (polls[POLL_LISTENER].revents)
+			hear_listener(m, polls[POLL_LISTENER].revents);
 		terminal_relay(&m->terminal, polls + POLL_TERMINAL);
 	}
 }
@@ -381,6 +406,15 @@ static uint64_t namespaces_of(const struct plan *plan)
 	return plan_find(plan, STEP_CLONE, &record) ? record.fields[0].number : 0;
 }
 
+static struct identity identity_in(const struct plan *plan)
+{
+	struct record user;
+
+	if (!plan_find(plan, STEP_USER, &user))
+		return (struct identity){ 0, 0 };
+	return (struct identity){ (uid_t)user.fields[0].number, (gid_t)user.fields[1].number };
+}
+
 int monitor(const struct plan *plan, const struct options *options)
 {
 	static struct monitor m = { .terminal = { .master = -1, .slave = -1 } };
@@ -391,7 +425,8 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.options = options;
 	m.lifeline = options->lifeline;
 	m.namespaces = namespaces_of(plan);
-	m.child = m.peer = m.signals = -1;
+	m.child = m.peer = m.signals = m.listener = -1;
+	m.identity = identity_in(plan);
 	error = find_command(&m);
 	if (error && plan_find(plan, STEP_EXEC, &exec))
 		fail(&m, exec.position, -error);

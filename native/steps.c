@@ -12,11 +12,14 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <linux/seccomp.h>
+
 #include "credentials.h"
 #include "files.h"
 #include "kernel.h"
-#include "resources.h"
+#include "messages.h"
 #include "mounts.h"
+#include "resources.h"
 #include "root.h"
 #include "terminal.h"
 
@@ -287,8 +290,14 @@ static int step_no_new_privs(struct container *c, const struct field *f)
 
 static int step_seccomp(struct container *c, const struct field *f)
 {
-	(void)c;
-	return set_filter(f[0].text, f[0].length);
+	const char *program = f[0].text;
+	bool listens = f[1].number;
+
+	if (!listens)
+		return set_filter(program, f[0].length, 0);
+	closing int listener = set_filter(program, f[0].length, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+
+	return listener < 0 ? listener : send_listener(c->monitor, listener);
 }
 
 /* Nothing from outside is open any more but, perhaps, 0, 1 and 2; those are not a way out either,

@@ -98,3 +98,38 @@ def test_root_makes_no_pretence(chrun):
     out = alpine(chrun, "touch /f; chown 100:101 /f; stat -c %u:%g /f; su nobody -s /bin/sh -c id")
     assert out.splitlines()[0] == "100:101"
     assert "uid=65534" in out
+
+
+ENTRYPOINT = """#!/bin/sh
+set -e
+if [ "$1" = server ] && [ "$(id -u)" = 0 ]; then
+    chown -R nobody .
+    exec su nobody -s /bin/sh -c "$0 $*"
+fi
+echo "$* as $(id -u):$(id -g)"
+"""
+
+
+def test_an_entrypoint_that_runs_itself_again_as_its_user_comes_to_an_end(chrun, tmp_path):
+    # what the official images of redis, postgres and many others do
+    script = tmp_path / "entrypoint"
+    script.write_text(ENTRYPOINT)
+    script.chmod(0o755)
+    options = ("-v", f"{script}:/entrypoint:ro", "-w", "/data", "--entrypoint", "/entrypoint")
+    assert chrun("run", *options, ALPINE, "server").stdout == "server as 65534:65534\n"
+    assert chrun("run", *options, ALPINE, "other").stdout == "other as 0:0\n"
+
+
+def test_who_a_process_became_holds_for_its_children_and_nobody_else(chrun):
+    script = """
+        id -u; su nobody -s /bin/sh -c 'id -u; id -g; (id -u; sh -c "id -u") | cat; id -u & wait'
+        id -u; id -g
+    """
+    ids = alpine(chrun, script).split()
+    assert ids == ["0", "65534", "65534", "65534", "65534", "65534", "0", "0"]
+
+
+@needs("ordinary user")
+def test_the_user_asked_for_is_who_the_process_is_told_it_is(chrun):
+    script = "id -u; id -g; su root -s /bin/true 2>&1 | wc -l"
+    assert alpine(chrun, script, "-u", "77:78").split()[:2] == ["77", "78"]

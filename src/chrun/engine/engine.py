@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Question = tuple[int, str, tuple[str | int, ...]]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Engine:

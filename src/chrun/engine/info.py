@@ -72,10 +72,13 @@ def _tried(name: str, good: str, lack: Lack | None, instead: str = "no") -> Mach
 def _owners(host: Host) -> MachineFact:
     if host.privileged:
         return MachineFact("owners of files", "the image's")
+    lack = host.lack_of("listener")
+    seems = "only succeed" if lack else "seem to succeed"
     return MachineFact(
         "owners of files",
-        "one id is mapped: chown and setuid succeed without effect",
-        "an ordinary user may map no id but their own",
+        f"one id is mapped: chown and setuid {seems}",
+        "an ordinary user may map no id but their own"
+        + (f"; what setuid changes is not shown: {lack.why}" if lack else ""),
     )
 
 

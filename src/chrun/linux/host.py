@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    Fact = Literal["namespaces", "overlay", "proc", "mqueue"]
+    Fact = Literal["namespaces", "overlay", "proc", "listener"]
 
 
 class Lack(Value):

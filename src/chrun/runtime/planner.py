@@ -174,8 +174,9 @@ def _credentials(spec: Spec, host: Host) -> Iterator[Step]:
         )
     if process.no_new_privileges:
         yield NoNewPrivileges()
-    if single_id and (program := pretend_root_filter(host.machine)):
-        yield Seccomp(program, _PRETEND_WORDS, _PRETEND_REASON)
+    asks = host.lack_of("listener") is None
+    if single_id and (program := pretend_root_filter(host.machine, asks=asks)):
+        yield Seccomp(program, _PRETEND_WORDS, _PRETEND_REASON, listens=asks)
 
 
 def _map_lines(mappings: tuple[IdMapping, ...]) -> str:

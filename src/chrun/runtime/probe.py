@@ -9,6 +9,7 @@ import os
 
 from chrun.errors import SandboxError
 from chrun.linux.host import Lack
+from chrun.linux.seccomp import pretend_root_filter
 from chrun.runtime import launch
 from chrun.runtime.notes import clone_notes, overlay_notes
 from chrun.runtime.plan import Clone, Plan
@@ -18,8 +19,10 @@ from chrun.runtime.steps import (
     IdMap,
     Mount,
     MountBase,
+    NoNewPrivileges,
     Propagation,
     Root,
+    Seccomp,
     Symlink,
 )
 
@@ -53,38 +56,25 @@ def probe_host(host: Host, base_dir: str, scratch_dir: str) -> tuple[Lack, ...]:
 def _plans(host: Host, base_dir: str) -> Iterator[tuple[Fact, Plan]]:
     namespaces = _NAMESPACES if host.privileged else ("user", *_NAMESPACES)
     clone = Clone(namespaces, clone_notes(host))
-    start: list[Step] = [Propagation(), Base(base_dir, "mode=755")]
+    start: tuple[Step, ...] = (Propagation(), Base(base_dir, "mode=755"))
     if not host.privileged:
-        start.insert(0, IdMap(f"0 {host.uid} 1", f"0 {host.gid} 1", True))
-    yield "namespaces", Plan(clone, tuple(start))
+        start = (IdMap(f"0 {host.uid} 1", f"0 {host.gid} 1", True), *start)
+    for what, steps in _trials(host):
+        yield what, Plan(clone, (*start, *steps))
+
+
+def _trials(host: Host) -> Iterator[tuple[Fact, tuple[Step, ...]]]:
+    """Give what is tried in new namespaces, each part by itself."""
+    root = Directory("root", 0o755)
+    yield "namespaces", ()
     options = "lowerdir=lower,upperdir=scratch/upper,workdir=scratch/work"
     if not host.privileged:
         options += ",userxattr"
-    yield (
-        "overlay",
-        Plan(
-            clone,
-            (
-                *start,
-                Symlink("%", "scratch"),
-                Directory("lower", 0o755),
-                Directory("root", 0o755),
-                MountBase("overlay", "root", 0, options, "mount", "a trial", overlay_notes(host)),
-            ),
-        ),
-    )
-    yield (
-        "proc",
-        Plan(
-            clone,
-            (
-                *start,
-                Directory("root", 0o755),
-                Root("root", bind=True),
-                Mount("proc", "/proc", 14, ""),
-            ),
-        ),
-    )
+    overlay = MountBase("overlay", "root", 0, options, "mount", "a trial", overlay_notes(host))
+    yield "overlay", (Symlink("%", "scratch"), Directory("lower", 0o755), root, overlay)
+    yield "proc", (root, Root("root", bind=True), Mount("proc", "/proc", 14, ""))
+    if program := b"" if host.privileged else pretend_root_filter(host.machine, asks=True):
+        yield "listener", (NoNewPrivileges(), Seccomp(program, "listen", "a trial", listens=True))
 
 
 def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:

@@ -356,6 +356,7 @@ class Seccomp(Step):
     program: bytes
     said: str
     reason: str
+    listens: bool = False  # chrun-init answers the calls that the filter holds back
 
 
 class WorkingDirectory(Step):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chrun.linux.host import Host
+from chrun.linux.host import Host, Lack
 from chrun.oci.config import ImageConfig
 from chrun.oci.convert import Identity, IdMaps, RunOptions, make_spec
 from chrun.oci.spec import IdMapping, SpecMount
@@ -172,3 +172,11 @@ def test_every_step_has_words_and_a_reason():
             assert step.describe()
             assert step.why
             assert "\n" not in step.describe()
+
+
+def test_a_kernel_without_listeners_gets_a_filter_that_needs_none():
+    listening, plain = plan(USER), plan(USER.replace(lacks=(Lack("listener", "too old"),)))
+    asked, pretended = (made.records[position(made, steps.Seccomp)] for made in (listening, plain))
+    assert asked.listens
+    assert not pretended.listens
+    assert asked.program != pretended.program
