@@ -220,7 +220,7 @@ def test_clean_up_runs_after_a_step_failed(box, tmp_path):
     assert not scratch.exists()
 
 
-@pytest.mark.skipif("CHRUN_TEST_SANITIZED" in os.environ, reason="sanitizers need shadow memory")
+@needs("no sanitizer")  # which needs memory of its own
 def test_the_monitor_is_small(box):
     process = start(box, READY)
     rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()

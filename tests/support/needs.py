@@ -98,7 +98,16 @@ def _is_ordinary_user() -> bool:
     return os.geteuid() != 0
 
 
-IDENTITIES: dict[str, Callable[[], bool]] = {"root": _is_root, "ordinary user": _is_ordinary_user}
+def _is_plain() -> bool:
+    return "CHRUN_TEST_SANITIZED" not in os.environ
+
+
+# Runs of the suite that a test belongs to; in all others it is left out, not skipped.
+IDENTITIES: dict[str, Callable[[], bool]] = {
+    "root": _is_root,
+    "ordinary user": _is_ordinary_user,
+    "no sanitizer": _is_plain,
+}
 
 NEEDS: dict[str, Need] = {
     "userns": Need(lambda: _as_root_inside("true"), "no user namespace can be made here"),

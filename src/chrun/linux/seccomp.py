@@ -46,8 +46,9 @@ def pretend_root_filter(machine: str, *, asks: bool) -> bytes:
     """Give the filter under which chown, setuid and mknod succeed without effect.
 
     With `asks`, calls that change or tell a process's ids are held back for chrun-init to answer;
-    else the former only succeed. b"" for a machine whose system call numbers are not known here: there such calls fail as the
-    kernel means them to. A program of another ABI of the same processor is not filtered either.
+    else the former only succeed. b"" for a machine whose system call numbers are not known here:
+    there such calls fail as the kernel means them to. A program of another ABI of the same
+    processor is not filtered either.
     """
     if machine not in _AUDIT_ARCH:
         return b""
