@@ -86,9 +86,12 @@ def prepare(engine: Engine, request: RunRequest) -> Prepared:
     _ensure_image(engine, request)
     with engine.store.hold(shared=True):  # no image goes before its container's directory is there
         composed = _recall(engine, request)
-        image_id = composed.source.image_id
         container = create_container(
-            engine.store.layout, image_id, name=request.name, keep=request.keep
+            engine.store.layout,
+            composed.source.image_id,
+            name=request.name,
+            keep=request.keep,
+            overlay=composed.rootfs.writes_to_disk,
         )
     try:
         if composed.rootfs.kind == "copy":
@@ -212,5 +215,15 @@ def _choose_rootfs(
             "cannot use --scratch tmpfs: it needs an overlay, or --rootfs overlay"
         )
     files = machine_files(single_id=not host.privileged) if rung != "chroot" else ()
-    base_dir = engine.store.layout.base_dir
-    return Rootfs(kind, source.layers, base_dir, request.scratch_bytes, files), notices
+    layout = engine.store.layout
+    return (
+        Rootfs(
+            kind,
+            source.layers,
+            layout.base_dir,
+            layout.mount_points_dir,
+            request.scratch_bytes,
+            files,
+        ),
+        notices,
+    )

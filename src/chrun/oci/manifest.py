@@ -10,7 +10,7 @@ from chrun.oci.platform import Platform, normalized, rank
 from chrun.values import Value
 
 MAX_DOCUMENT_BYTES = 4 << 20  # what registries accept as a manifest; a larger one is an attack
-MAX_LAYERS = 500  # overlayfs takes that many lower directories
+MAX_LAYERS = 499  # overlayfs takes 500 lower directories, and one has the mount points
 MAX_INDEX_DEPTH = 4  # of indexes in indexes; nobody nests deeper with good intent
 
 _ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 def lowers(rootfs: Rootfs) -> tuple[str, ...]:
-    """Give the layers as overlayfs lists them: topmost first."""
-    return tuple(reversed(rootfs.layers))
+    """Give the layers as overlayfs lists them, topmost first, and below them the mount points."""
+    return (*reversed(rootfs.layers), rootfs.mount_points_dir)
 
 
 def mount_options(rootfs: Rootfs, host: Host) -> str:
@@ -21,7 +21,7 @@ def mount_options(rootfs: Rootfs, host: Host) -> str:
     directories (5.11); `volatile` (5.10) leaves out syncs for a directory that is thrown away.
     """
     options = [
-        "lowerdir=" + ":".join(map(str, range(len(rootfs.layers) or 1))),
+        "lowerdir=" + ":".join(map(str, range(len(lowers(rootfs))))),
         "upperdir=scratch/upper",
         "workdir=scratch/work",
     ]

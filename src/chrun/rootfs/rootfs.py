@@ -34,15 +34,22 @@ class MachineFile(Value):
 class Rootfs(Value):
     """A root file system to assemble.
 
-    `layers` are directories, base first; only `rootfs/overlay.py` reverses them. The writable
+    `layers` are directories, base first; only `rootfs/overlay.py` reverses them. Below them an
+    overlay has `mount_points_dir`, with what is mounted on and an image may lack. The writable
     directory lies on disk in the container's directory, or with `tmpfs_size` (bytes) in memory.
     """
 
     kind: RootfsKind
     layers: tuple[str, ...]
     base_dir: str
+    mount_points_dir: str
     tmpfs_size: int = 0
     files: tuple[MachineFile, ...] = ()
+
+    @property
+    def writes_to_disk(self) -> bool:
+        """Whether it is an overlay whose writable directory is the container's."""
+        return self.kind == "overlay" and not self.tmpfs_size
 
 
 def choose_rootfs_kind(host: Host, wanted: RootfsKind | None) -> RootfsKind:

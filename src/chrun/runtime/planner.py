@@ -103,13 +103,10 @@ def _root_steps(host: Host, rootfs: Rootfs) -> Iterator[Step]:
     if rootfs.kind == "copy":
         yield Root(f"scratch/{COPY_NAME}", bind=True)
         return
-    layers = overlay.lowers(rootfs)
-    for position, layer in enumerate(layers):
+    for position, layer in enumerate(overlay.lowers(rootfs)):
         yield Symlink(layer, str(position))
-    if not layers:
-        yield Directory("0", 0o755)  # overlayfs wants something below, even of nothing
     yield Directory("root", 0o755)
-    count = f"{len(layers)} layer{'s' if len(layers) != 1 else ''}"
+    count = f"{len(rootfs.layers)} layer{'s' if len(rootfs.layers) != 1 else ''}"
     yield MountBase(
         "overlay",
         "root",

@@ -55,9 +55,9 @@ class Listed(Value):
 
 
 def create_container(
-    layout: Layout, image_id: str, *, name: str = "", keep: bool = False
+    layout: Layout, image_id: str, *, name: str = "", keep: bool = False, overlay: bool = True
 ) -> Container:
-    """Make a container's directory, with upper/ and work/ for an overlay, and lock it.
+    """Make a container's directory, with `overlay` also upper/ and work/ in it, and lock it.
 
     The caller holds the store, shared, from looking the image up until this returns; `image_id` is
     "" for a directory of the user's. With `keep` it stays when nobody holds it.
@@ -66,11 +66,11 @@ def create_container(
     """
     try:
         if not name:
-            return _create(layout, image_id, keep=keep)
+            return _create(layout, image_id, keep=keep, overlay=overlay)
         _check_name(name)
         with hold(layout.names_dir):
             _free_name(layout, name)
-            container = _create(layout, image_id, keep=keep)
+            container = _create(layout, image_id, keep=keep, overlay=overlay)
             os.symlink(container.container_id, layout.name_path(name))
             return container
     except OSError as error:
@@ -120,16 +120,17 @@ def clear_abandoned(layout: Layout) -> int:
     return cleared
 
 
-def _create(layout: Layout, image_id: str, *, keep: bool) -> Container:
+def _create(layout: Layout, image_id: str, *, keep: bool, overlay: bool) -> Container:
     container_id, lock_fd = _make_locked(layout)
     directory = layout.container_dir(container_id)
     if keep:
         os.symlink("yes", f"{directory}/kept")
     if image_id:
         os.symlink(image_id, f"{directory}/image")
-    os.mkdir(f"{directory}/work", 0o700)
-    os.mkdir(f"{directory}/upper")
-    os.chmod(f"{directory}/upper", _ROOT_MODE)  # whatever the umask
+    if overlay:
+        os.mkdir(f"{directory}/work", 0o700)
+        os.mkdir(f"{directory}/upper")
+        os.chmod(f"{directory}/upper", _ROOT_MODE)  # whatever the umask
     return Container(container_id, directory, lock_fd)
 
 

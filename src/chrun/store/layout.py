@@ -11,6 +11,7 @@ locks/DIGEST        who is fetching, or counting on, a blob or layer
 trash/              what has lost its name and is being removed
 cache/              answers that were worked out once; safe to lose
 base/               an empty directory to mount on
+mount-points/       the bottom of every overlay: what chrun mounts on and an image may lack
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _DIRECTORIES = (
     "cache",
     "cache/images",
     "base",
+    "mount-points",
 )
 
 
@@ -145,6 +147,11 @@ class Layout(Value):
     def base_dir(self) -> str:
         """An empty directory: where chrun-init mounts what it builds on."""
         return f"{self.root}/base"
+
+    @property
+    def mount_points_dir(self) -> str:
+        """The layer below every image's: what chrun mounts on need not be made for each run."""
+        return f"{self.root}/mount-points"
 
 
 def file_name(digest: Digest) -> str:

@@ -18,6 +18,12 @@ VERSION = 1
 _UNFINISHED = "being made"
 _OTHERS_MAY_WRITE = 0o022
 
+_SEARCHED_MODE = 0o755  # all users of a container pass through what an image lacks
+
+# What chrun mounts on in every container
+_MOUNT_POINT_DIRECTORIES = ("dev", "etc", "proc", "sys")
+_MOUNT_POINT_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+
 
 class Store:
     """An open data directory; made by `open_store`."""
@@ -122,6 +128,7 @@ def _fill(layout: Layout) -> None:
     """Make what a store has, also where somebody was killed doing so, and mark it as finished."""
     for directory in layout.directories:
         os.makedirs(directory, mode=0o700, exist_ok=True)
+    _make_mount_points(layout.mount_points_dir)
     for path, text in (
         (f"{layout.images_dir}/oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
         (layout.index_path, '{"schemaVersion":2,"manifests":[]}'),
@@ -131,3 +138,14 @@ def _fill(layout: Layout) -> None:
     marker = f"{layout.partial_dir}/marker-{os.urandom(4).hex()}"
     os.symlink(str(VERSION), marker)
     os.replace(marker, layout.marker_path)
+
+
+def _make_mount_points(layer_dir: str) -> None:
+    """Make a layer of empty directories and files; an image's own, and their modes, hide them."""
+    for name in _MOUNT_POINT_DIRECTORIES:
+        directory = os.path.join(layer_dir, name)
+        os.makedirs(directory, exist_ok=True)
+        os.chmod(directory, _SEARCHED_MODE)  # whatever the umask
+    for name in _MOUNT_POINT_FILES:
+        with open(os.path.join(layer_dir, name), "wb") as file:
+            os.fchmod(file.fileno(), 0o644)

@@ -14,7 +14,9 @@ from chrun.runtime.planner import plan_container
 ROOT = Host(uid=0, gid=0, privileged=True, machine="x86_64", release="6.1.0-10")
 USER = Host(uid=1000, gid=1000, privileged=False, machine="x86_64", release="6.1.0-10")
 HOSTS = MachineFile("/etc/hosts", b"127.0.0.1\tlocalhost\n", expanded=True)
-ROOTFS = Rootfs("overlay", ("/store/base", "/store/top"), "/store/base_dir", files=(HOSTS,))
+ROOTFS = Rootfs(
+    "overlay", ("/store/base", "/store/top"), "/store/base_dir", "/store/points", files=(HOSTS,)
+)
 CONFIG = ImageConfig((), command=("sh",))
 
 
@@ -75,15 +77,16 @@ def test_the_single_id_is_the_one_the_command_runs_as():
     assert made.records[position(made, steps.User)].keep_groups
 
 
-def test_layers_are_stacked_topmost_first_under_short_names():
+def test_layers_are_stacked_topmost_first_under_short_names_and_mount_points_below():
     made = plan()
     links = [step for step in made.steps if isinstance(step, steps.Symlink)]
     assert [(link.source, link.name) for link in links[1:]] == [
         ("/store/top", "0"),
         ("/store/base", "1"),
+        ("/store/points", "2"),
     ]
     overlay = made.records[position(made, steps.MountBase)]
-    assert overlay.options.startswith("lowerdir=0:1,")
+    assert overlay.options.startswith("lowerdir=0:1:2,")
     assert "/store" not in overlay.options
 
 

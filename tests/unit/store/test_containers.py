@@ -37,6 +37,12 @@ def test_a_container_has_what_an_overlay_needs_whatever_the_umask(layout):
     _end(container)
 
 
+def test_a_container_that_writes_to_memory_has_nothing_to_write_to_on_disk(layout):
+    container = create_container(layout, IMAGE, overlay=False)
+    assert os.listdir(container.directory) == ["image"]
+    _end(container)
+
+
 def test_a_running_container_is_listed_and_stays(layout):
     container = create_container(layout, IMAGE, name="web")
     (listed,) = list_containers(layout)

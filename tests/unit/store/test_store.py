@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from chrun.errors import StoreError
+from chrun.rootfs.files import machine_files
 from chrun.store.store import open_store
 from tests.support.needs import needs
 
@@ -26,6 +27,18 @@ def test_a_new_store_is_for_its_user_alone_and_is_an_image_layout(tmp_path):
     for directory in (store.layout.root, *store.layout.directories):
         assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700
     assert (tmp_path / "a/b/images/oci-layout").read_text() == '{"imageLayoutVersion":"1.0.0"}'
+
+
+def test_whatever_chrun_mounts_on_lies_below_every_image(tmp_path):
+    before = os.umask(0o077)
+    try:
+        below = open_store(str(tmp_path / "store"), create=True).layout.mount_points_dir
+    finally:
+        os.umask(before)
+    for name in ("proc", "dev", "sys", "etc"):
+        assert stat.S_IMODE(os.stat(f"{below}/{name}").st_mode) == 0o755
+    for file in machine_files(single_id=True):
+        assert os.path.isfile(below + file.target) is not file.optional
 
 
 def test_opening_a_store_again_changes_nothing(tmp_path):
