@@ -359,7 +359,10 @@ static void wait_for_end(struct monitor *m)
 			watch_lifeline(m);
 		if (polls[POLL_LISTENER].revents)
 			hear_listener(m, polls[POLL_LISTENER].revents);
-		terminal_relay(&m->terminal, polls + POLL_TERMINAL);
+		if (m->pid > 0 && terminal_is_elsewhere(polls + POLL_TERMINAL))
+			stop(m); /* as SIGTTIN would: then fg says when there is a terminal again */
+		else
+			terminal_relay(&m->terminal, polls + POLL_TERMINAL);
 	}
 }
 

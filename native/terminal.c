@@ -103,7 +103,14 @@ void terminal_start(struct terminal *t, int master, int slave)
 	t->master = master;
 	t->slave = slave;
 	terminal_make_raw(t);
-	t->reads = t->is_raw || !isatty(STDIN_FILENO); /* else a background job, which may not read */
+	t->reads = !isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) >= 0; /* or it is not our own */
+}
+
+bool terminal_is_elsewhere(const struct pollfd polls[TERMINAL_POLLS])
+{
+	pid_t foreground = polls[0].revents ? tcgetpgrp(STDIN_FILENO) : -1;
+
+	return foreground >= 0 && foreground != getpgrp();
 }
 
 static bool is_empty(const struct flow *flow)

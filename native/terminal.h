@@ -38,6 +38,10 @@ void terminal_copy_size(const struct terminal *t);
 
 /* What the relay waits for now, and what to do when poll(2) returned. */
 void terminal_prepare(const struct terminal *t, struct pollfd polls[TERMINAL_POLLS]);
+
+/* Whether there is something to read that is for another job: the terminal is the shell's now. */
+bool terminal_is_elsewhere(const struct pollfd polls[TERMINAL_POLLS]);
+
 void terminal_relay(struct terminal *t, const struct pollfd polls[TERMINAL_POLLS]);
 
 /* Write what the pty still holds after the container ended. */

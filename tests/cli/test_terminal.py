@@ -103,6 +103,25 @@ def test_job_control_stops_and_continues_a_job(start, box):
     assert ended(child) == 0
 
 
+def test_a_background_job_takes_no_input_before_it_is_in_the_foreground(chrun, box):
+    shell = pexpect.spawn(
+        "bash", ["--norc"], env={**chrun.env, "PS1": "ready> "}, timeout=15, encoding="utf-8"
+    )
+    shell.setecho(False)
+    shell.expect_exact("ready> ")
+    shell.sendline(f"{chrun.command()[0]} run -qit {box} sh -c 'echo up; cat' &")
+    shell.expect_exact("up")
+    shell.sendline("jobs")
+    shell.expect_exact("Stopped")
+    shell.sendline("fg")
+    shell.expect_exact("cat'")
+    shell.sendline("hello")
+    shell.expect_exact("hello\r\nhello\r\n")  # the pty's echo, and cat's answer
+    shell.sendcontrol("d")
+    shell.expect_exact("ready> ")
+    shell.close(force=True)
+
+
 def test_the_callers_terminal_is_as_it_was(start, box, chrun):
     child = start("run", "-qit", box, "sh", "-c", "stty raw -echo; exit 3")
     before = termios.tcgetattr(child.child_fd)
