@@ -68,6 +68,24 @@ static int allow(int directory)
 	return result(chmod(fd_path(directory).text, S_IRWXU));
 }
 
+static int rewind_directory(int directory)
+{
+	return lseek(directory, 0, SEEK_SET) < 0 ? -errno : 0;
+}
+
+/* Visit all that is in a directory, which takes its owner's rights; most often they are there. */
+static int visit_all(struct removal *r, int directory, visit_function *visit)
+{
+	int count = each_entry(r, directory, visit), error;
+
+	if (count != -EACCES)
+		return count;
+	error = allow(directory);
+	if (!error)
+		error = rewind_directory(directory);
+	return error ? error : each_entry(r, directory, visit);
+}
+
 static int open_for_removal(int found)
 {
 	int error = found < 0 ? found : allow(found);
@@ -90,31 +108,48 @@ static int find_on_same_device(int parent, const char *name)
 	return -EXDEV;
 }
 
+static int find_inside(int parent, const char *name, uint64_t how)
+{
+	return openat2_(parent, name, how | O_DIRECTORY | O_NOFOLLOW, BENEATH | NO_XDEV | NO_SYMLINKS);
+}
+
 static int open_inside(int parent, const char *name)
 {
-	closing int found = openat2_(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW,
-				     BENEATH | NO_XDEV | NO_SYMLINKS);
+	int inside = find_inside(parent, name, O_RDONLY);
+
+	if (inside != -EACCES && !is_missing(inside))
+		return inside;
+	closing int found = find_inside(parent, name, O_PATH);
 
 	if (is_missing(found))
 		found = find_on_same_device(parent, name);
 	return open_for_removal(found);
 }
 
-/* Moving a directory writes its "..", which its mode must allow too. */
-static int move_up(struct removal *r, int directory, const char *name)
+static int rename_to_number(struct removal *r, int directory, const char *name)
 {
 	struct line number;
 	int error = -EEXIST;
-	closing int moving = open_inside(directory, name);
 
-	if (moving < 0)
-		return moving;
 	while (error == -EEXIST || error == -ENOTEMPTY || error == -ENOTDIR) {
 		number.length = 0;
 		add_number(&number, r->moved++);
 		error = result(renameat(directory, name, r->top, text_of(&number)));
 	}
 	return error;
+}
+
+/* Moving a directory writes its "..", which its mode must allow too. */
+static int move_up(struct removal *r, int directory, const char *name)
+{
+	int error = rename_to_number(r, directory, name);
+
+	if (error != -EACCES)
+		return error;
+	closing int moving = open_inside(directory, name);
+
+	error = moving < 0 ? moving : allow(moving);
+	return error ? error : rename_to_number(r, directory, name);
 }
 
 /* Remove what is no directory, or a directory that is empty. */
@@ -135,15 +170,18 @@ static int flatten_entry(struct removal *r, int directory, const struct entry *e
 	return error == -ENOTEMPTY ? move_up(r, directory, entry->name) : error;
 }
 
-/* Empty a directory: removing disturbs reading, so look again until nothing is there. */
-static int empty(struct removal *r, int directory, visit_function *visit)
+/* Empty a directory and remove it: removing disturbs reading, so look again while there was and is
+ * something. */
+static int empty(struct removal *r, int directory, visit_function *visit, int parent,
+		 const char *name)
 {
-	int count;
+	int count, error;
 
-	while ((count = each_entry(r, directory, visit)) > 0)
-		if (lseek(directory, 0, SEEK_SET) < 0)
-			return -errno;
-	return count;
+	do {
+		count = visit_all(r, directory, visit);
+		error = count < 0 ? count : result(unlinkat(parent, name, AT_REMOVEDIR));
+	} while (error == -ENOTEMPTY && count > 0 && rewind_directory(directory) == 0);
+	return error == -ENOENT ? 0 : error; /* somebody else was faster */
 }
 
 static int remove_entry(struct removal *r, int directory, const struct entry *entry)
@@ -156,8 +194,7 @@ static int remove_entry(struct removal *r, int directory, const struct entry *en
 
 	if (inside < 0)
 		return inside;
-	error = empty(r, inside, flatten_entry);
-	return error ? error : unlink_entry(directory, entry);
+	return empty(r, inside, flatten_entry, directory, entry->name);
 }
 
 int remove_tree(const char *path)
@@ -165,7 +202,6 @@ int remove_tree(const char *path)
 	closing int found = result(open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 	closing int top = open_for_removal(found);
 	struct removal r = { .top = top, .moved = 0 };
-	int error = top < 0 ? top : empty(&r, top, remove_entry);
 
-	return error ? error : result(rmdir(path));
+	return top < 0 ? top : empty(&r, top, remove_entry, AT_FDCWD, path);
 }
