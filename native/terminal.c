@@ -158,6 +158,8 @@ static void read_input(struct terminal *t)
 
 	if (would_block(count))
 		return;
+	if (!t->is_raw)
+		terminal_make_raw(t); /* a job that fg brought here before it was stopped */
 	if (count <= 0) {
 		end_input(t, mid_line);
 		return;
