@@ -230,6 +230,8 @@ static int run_as_init(const struct command *command, struct container *c)
 	/* here too, or a signal could come before the child has done it; EACCES says that it has */
 	(void)setpgid(pid, pid);
 	close(c->monitor); /* the command's copy tells what becomes of it */
+	/* PID 1's command line can be read inside; where its files lie outside is not to be */
+	memset((char *)(uintptr_t)c->scratch, '\0', strlen(c->scratch));
 	if (kill(pid, SIGCONT) < 0)
 		return -errno;
 	return wait_as_init(pid);

@@ -26,10 +26,25 @@ static void add_byte(struct line *line, char byte)
 	line->bytes[line->length++] = byte;
 }
 
+/* The length of the control character that a text starts with, 0 for anything else. Some are two
+ * bytes of UTF-8: U+009B begins escape sequences as ESC [ does. */
+static size_t control_length(const char *text)
+{
+	unsigned char first = (unsigned char)text[0], second = (unsigned char)text[1];
+
+	if (first < ' ' || first == 0x7f)
+		return 1;
+	return first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0;
+}
+
 void add_text(struct line *line, const char *text)
 {
-	for (; *text; text++)
-		add_byte(line, (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+	while (*text) {
+		size_t control = control_length(text);
+
+		add_byte(line, control ? '?' : *text);
+		text += control ? control : 1;
+	}
 }
 
 void add_number(struct line *line, uint64_t number)

@@ -205,13 +205,14 @@ def test_an_image_without_layers_has_no_commands(fresh):
 
 @needs("images", "overlay")
 def test_escape_sequences_never_reach_the_terminal(chrun, box):
-    evil = "\x1b]0;owned\x07"
+    evil = "\x1b]0;owned\x07\x9b31m"
     for words in (["run", box, f"/bin/{evil}"], ["run", f"{evil}"], ["rmi", evil], [evil],
                   ["run", "-w", f"/{evil}\n/etc/passwd/x", box, "true"]):  # fmt: skip
         done = chrun(*words, status=None)
         assert done.returncode != 0 or words[1] == "-w"
         assert "\x1b" not in done.stderr
         assert "\x07" not in done.stderr
+        assert "\x9b" not in done.stderr
 
 
 @needs("userns")
@@ -245,3 +246,29 @@ def test_a_registry_listed_as_insecure_is_asked_over_plain_http(fresh):
         listed = {"CHRUN_INSECURE_REGISTRIES": f"other.test,registry.test:{registry.port}"}
         fresh("pull", name, **proxy, **listed)
         assert any("http://registry.test" in entry or "/app/" in entry for entry in registry.log)
+
+
+@needs("images", "overlay")
+def test_a_volume_over_dev_is_the_users_own_choice(chrun, box, tmp_path):
+    (tmp_path / "mine").touch()
+    done = chrun("run", "-v", f"{tmp_path}:/dev", box, "ls", "/dev")
+    assert done.stdout == "mine\n"
+    assert (
+        chrun("run", "-v", f"{tmp_path}:/dev", box, "cat", "/proc/kcore", status=None).stdout == ""
+    )
+
+
+@needs("images", "overlay")
+def test_an_image_whose_proc_is_a_symlink_is_told_so(fresh):
+    layers = [images.layer({"proc": images.symlink("/etc"), "etc/x": ""})]
+    with FakeRegistry() as registry:
+        registry.add(images.image(layers, cmd=["/x"]), "evil", "latest")
+        done = fresh("run", "-q", f"{registry.host}/evil", status=125)
+    one_line(done, "cannot mount proc on /proc: the image has a symlink there")
+
+
+@needs("images", "overlay")
+def test_pid_1_of_a_container_does_not_tell_where_it_lies_outside(chrun, box):
+    done = chrun("run", "--init", box, "cat", "/proc/1/cmdline")
+    assert "chrun-init" in done.stdout
+    assert str(chrun.home) not in done.stdout

@@ -279,8 +279,11 @@ def _reason(error: Exception) -> tuple[str, str]:
         case exceptions.ProxyError():
             words, _ = _reason(error.original_error)
             return f"the proxy failed: {words}", "HTTP_PROXY, HTTPS_PROXY and NO_PROXY name it"
+        case exceptions.NameResolutionError():
+            words = _system_words(error)
+            hint = "is this machine online? HTTPS_PROXY can name a proxy"
         case exceptions.ConnectTimeoutError() if not isinstance(
-            error, (exceptions.NameResolutionError, exceptions.NewConnectionError)
+            error, exceptions.NewConnectionError
         ):
             words = "no connection in time"
         case exceptions.ReadTimeoutError():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chrun.errors import UsageError
+from chrun.runtime.notes import MOUNT_NOTES
 from chrun.runtime.steps import Bind, Link, Mount, Node
 from chrun.values import Value
 
@@ -59,7 +60,7 @@ def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[
         # /proc and its like must be where every program and the steps below take them to be; what
         # a user asks for may lie behind the image's links, /var/run for example.
         follow = mount.destination.split("/")[1] not in {"proc", "dev", "sys"}
-        yield Mount(mount.type, mount.destination, flags, options, follow=follow)
+        yield Mount(mount.type, mount.destination, flags, options, MOUNT_NOTES, follow)
 
 
 def plan_device(unprivileged: Unprivileged | None) -> Iterator[Step]:

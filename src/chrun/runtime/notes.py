@@ -64,3 +64,8 @@ EXEC_NOTES = (
     ),
     Note(errno.EACCES, "it is not executable", "is it a directory, or has it no execute bit?"),
 )
+
+MOUNT_NOTES = (
+    Note(errno.ELOOP, "the image has a symlink there, which could lead anywhere"),
+    Note(errno.ENOTDIR, "the image has something there that is no directory"),
+)

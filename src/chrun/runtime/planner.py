@@ -1,7 +1,7 @@
 """Spec + Host + Rootfs -> Plan: the order of the kernel steps, and the reason for the order.
 
-clone -> id maps -> private mounts -> root file system -> /proc /dev /sys -> volumes -> hidden and
-read-only paths -> pivot_root (or chroot) -> host name -> working directory -> user -> capabilities
+clone -> id maps -> private mounts -> root file system -> /proc /dev /sys, hidden and locked in part
+-> volumes -> pivot_root (or chroot) -> host name -> working directory -> user -> capabilities
 -> no_new_privs -> seccomp -> execve. Pure: everything about the machine was asked before.
 """
 
@@ -80,9 +80,6 @@ def _namespaced(spec: Spec, host: Host, rootfs: Rootfs) -> Iterator[Step]:
     yield Propagation()  # before the first mount, or that one would be seen outside
     yield from _root_steps(host, rootfs)
     yield from _content(spec, rootfs)
-    # What chrun itself mounted is hidden or locked before anything of the user's runs.
-    yield from map(Mask, spec.masked_paths)
-    yield from map(ReadOnly, spec.readonly_paths)
     if spec.process.terminal:
         yield Terminal()  # needs the new /dev/pts, and binds /dev/console: before the root locks
     if spec.root_readonly:
@@ -120,7 +117,11 @@ def _root_steps(host: Host, rootfs: Rootfs) -> Iterator[Step]:
 
 
 def _content(spec: Spec, rootfs: Rootfs) -> Iterator[Step]:
-    """The system's mounts, the machine's files, then volumes, which may cover both."""
+    """The system's mounts, hidden and locked in part; the machine's files; then volumes.
+
+    Volumes come last, since they may cover all of these, and since somebody else may be changing
+    what is in them.
+    """
     unprivileged = _unprivileged(spec)
     system = [mount for mount in spec.mounts if _is_system(mount.destination, mount.type)]
     volumes = [mount for mount in spec.mounts if mount not in system]
@@ -128,6 +129,8 @@ def _content(spec: Spec, rootfs: Rootfs) -> Iterator[Step]:
         yield from plan_mount(mount, unprivileged)
         if mount.destination == "/dev":
             yield from plan_device(unprivileged)
+    yield from map(Mask, spec.masked_paths)
+    yield from map(ReadOnly, spec.readonly_paths)
     covered = tuple(f"{mount.destination.rstrip('/')}/" for mount in volumes)
     for file in rootfs.files:
         if not file.target.startswith(covered):
