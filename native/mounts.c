@@ -62,17 +62,26 @@ int make_read_only(int fd)
 	return is_missing(error) ? remount(fd, MS_RDONLY) : error;
 }
 
-/* Copy the mount, set its flags while nobody sees it, then put it in place (Linux 5.12). */
+/* Copy the mount, set its flags while nobody sees it (Linux 5.12), then put it in place (5.2). No
+ * path is walked, which in /proc takes longer than all the rest. */
 static int bind_with_flags(int source, int target, bool recursive, unsigned long flags)
 {
 	unsigned how = recursive ? RECURSIVE : 0;
 	closing int tree = result(syscall(SYS_open_tree, source, "",
 					  O_CLOEXEC | TREE_CLONE | EMPTY_PATH | how));
-	int error = tree < 0 ? tree : set_flags(tree, flags, (int)how);
+	int error = tree < 0 ? tree : 0;
 
+	if (!error && flags)
+		error = set_flags(tree, flags, (int)how);
 	if (error)
 		return error;
 	return result(syscall(SYS_move_mount, tree, "", target, "", MOVE_EMPTY_PATHS));
+}
+
+static int bind_by_path(int source, int target, bool recursive)
+{
+	return mount_on(target, fd_path(source).text, NULL, MS_BIND | (recursive ? MS_REC : 0),
+			NULL);
 }
 
 static int is_same(int one, int other)
@@ -89,8 +98,7 @@ static int is_same(int one, int other)
 static int bind_then_remount(int source, int root, const char *path, int target, bool recursive,
 			     unsigned long flags)
 {
-	int error = mount_on(target, fd_path(source).text, NULL,
-			     MS_BIND | (recursive ? MS_REC : 0), NULL);
+	int error = bind_by_path(source, target, recursive);
 	closing int mounted = error ? error : root_open(root, path, 0);
 
 	if (mounted < 0)
@@ -108,18 +116,18 @@ int bind_at(int source, int root, const char *path, int how, bool recursive, uns
 		return target;
 	if (flags & ~(unsigned long)KEPT_FLAGS)
 		return -EINVAL;
-	if (!flags)
-		return mount_on(target, fd_path(source).text, NULL,
-				MS_BIND | (recursive ? MS_REC : 0), NULL);
 	error = bind_with_flags(source, target, recursive, flags);
-	if (is_missing(error))
+	if (!is_missing(error))
+		return error;
+	if (flags)
 		return bind_then_remount(source, root, path, target, recursive, flags);
-	return error;
+	return bind_by_path(source, target, recursive);
 }
 
 int mask(int target, int root)
 {
 	struct stat status;
+	int error;
 
 	if (fstat(target, &status) < 0)
 		return -errno;
@@ -135,5 +143,6 @@ int mask(int target, int root)
 		return -errno;
 	if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3))
 		return -ENODEV;
-	return mount_on(target, fd_path(null).text, NULL, MS_BIND, NULL);
+	error = bind_with_flags(null, target, false, 0);
+	return is_missing(error) ? bind_by_path(null, target, false) : error;
 }
