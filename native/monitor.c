@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "files.h"
+#include "first.h"
 #include "kernel.h"
 #include "messages.h"
 #include "pretend.h"
@@ -23,8 +24,6 @@
 #include "signals.h"
 #include "steps.h"
 #include "terminal.h"
-
-enum { TO_MONITOR = STDERR_FILENO + 1 }; /* the socket's number in the container */
 
 enum {
 	POLL_SIGNALS,
@@ -70,79 +69,6 @@ static void fail(struct monitor *m, uint32_t position, int error)
 		return; /* the caller is gone, and with it who could be told */
 }
 
-/* ---- in the container's first process ---- */
-
-int close_from(int first)
-{
-	int error = result(syscall(SYS_close_range, first, ~0U, 0));
-
-	if (!is_missing(error))
-		return error;
-	for (long fd = sysconf(_SC_OPEN_MAX); fd-- > first;) /* before Linux 5.9 */
-		close((int)fd);
-	return 0;
-}
-
-int bind_to_monitor(const struct container *c)
-{
-	struct pollfd end = { c->monitor, 0, 0 };
-	int error = result(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
-
-	if (error)
-		return error;
-	if (poll(&end, 1, 0) < 0)
-		return -errno;
-	return end.revents & POLLHUP ? -EPIPE : 0; /* it died before it was asked to take us along */
-}
-
-/* Leave everything of the caller's behind but stdio and the socket. A session of its own keeps the
- * caller's terminal from sending it signals twice, and it from typing there (TIOCSTI). */
-static int detach(struct container *c, int peer)
-{
-	int error = peer == TO_MONITOR ? 0 : result(dup3(peer, TO_MONITOR, O_CLOEXEC));
-
-	c->monitor = TO_MONITOR;
-	if (error >= 0)
-		error = close_from(TO_MONITOR + 1);
-	if (!error)
-		error = bind_to_monitor(c);
-	if (!error && setsid() < 0)
-		error = -errno;
-	umask(0); /* the plan's modes are meant as they are */
-	return error;
-}
-
-static int build_and_run(struct monitor *m, struct container *c)
-{
-	int error = detach(c, m->peer);
-
-	if (!error)
-		error = run_steps(c);
-	if (error || !m->command.argv)
-		return error;
-	c->position++;
-	return command_run(&m->command, c);
-}
-
-static _Noreturn void run_container(struct monitor *m)
-{
-	struct container c = {
-		.plan = m->plan,
-		.id = m->options->id,
-		.scratch = m->options->scratch,
-		.root = -1,
-		.quiet = m->options->report >= 0,
-	};
-	int status = build_and_run(m, &c);
-
-	if (status >= 0)
-		_exit(status);
-	(void)send_failure(c.monitor, (struct failure){ c.position, (uint32_t)-status });
-	_exit(EXIT_CHRUN_FAILED); /* the monitor knows better which */
-}
-
-/* ---- in the monitor ---- */
-
 /* clone3(2), and clone(2) before Linux 5.3 and where a filter, which cannot look into clone3's
  * memory, refuses it. */
 static pid_t clone_into(uint64_t namespaces)
@@ -182,7 +108,7 @@ static int start(struct monitor *m)
 	m->pid = clone_into(m->namespaces);
 	if (m->pid == 0) {
 		close(m->child);
-		run_container(m);
+		run_container(m->plan, m->options, &m->command, m->peer);
 	}
 	close(m->peer);
 	return m->pid < 0 ? m->pid : 0;

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "first.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "kernel.h"
+#include "messages.h"
+#include "steps.h"
+
+enum { TO_MONITOR = STDERR_FILENO + 1 }; /* the socket's number in the container */
+
+int close_from(int first)
+{
+	int error = result(syscall(SYS_close_range, first, ~0U, 0));
+
+	if (!is_missing(error))
+		return error;
+	for (long fd = sysconf(_SC_OPEN_MAX); fd-- > first;) /* before Linux 5.9 */
+		close((int)fd);
+	return 0;
+}
+
+int bind_to_monitor(const struct container *c)
+{
+	struct pollfd end = { c->monitor, 0, 0 };
+	int error = result(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+
+	if (error)
+		return error;
+	if (poll(&end, 1, 0) < 0)
+		return -errno;
+	return end.revents & POLLHUP ? -EPIPE : 0; /* it died before it was asked to take us along */
+}
+
+/* Leave everything of the caller's behind but stdio and the socket. A session of its own keeps the
+ * caller's terminal from sending it signals twice, and it from typing there (TIOCSTI). */
+static int detach(struct container *c, int monitor)
+{
+	int error = monitor == TO_MONITOR ? 0 : result(dup3(monitor, TO_MONITOR, O_CLOEXEC));
+
+	c->monitor = TO_MONITOR;
+	if (error >= 0)
+		error = close_from(TO_MONITOR + 1);
+	if (!error)
+		error = bind_to_monitor(c);
+	if (!error && setsid() < 0)
+		error = -errno;
+	umask(0); /* the plan's modes are meant as they are */
+	return error;
+}
+
+static int build_and_run(struct container *c, const struct command *command, int monitor)
+{
+	int error = detach(c, monitor);
+
+	if (!error)
+		error = run_steps(c);
+	if (error || !command->argv)
+		return error;
+	c->position++;
+	return command_run(command, c);
+}
+
+void run_container(const struct plan *plan, const struct options *options,
+		   const struct command *command, int monitor)
+{
+	struct container c = {
+		.plan = plan,
+		.id = options->id,
+		.scratch = options->scratch,
+		.root = -1,
+		.quiet = options->report >= 0,
+	};
+	int status = build_and_run(&c, command, monitor);
+
+	if (status >= 0)
+		_exit(status);
+	(void)send_failure(c.monitor, (struct failure){ c.position, (uint32_t)-status });
+	_exit(EXIT_CHRUN_FAILED); /* the monitor knows better which */
+}
