@@ -344,7 +344,7 @@ static struct identity identity_in(const struct plan *plan)
 
 int monitor(const struct plan *plan, const struct options *options)
 {
-	static struct monitor m = { .terminal = { .master = -1, .slave = -1 } };
+	static struct monitor m; /* zeroes: no page of its buffers is there until it is used */
 	struct record exec;
 	int error;
 
@@ -353,6 +353,7 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.lifeline = options->lifeline;
 	m.namespaces = namespaces_of(plan);
 	m.child = m.peer = m.signals = m.listener = -1;
+	m.terminal.master = m.terminal.slave = -1;
 	m.identity = identity_in(plan);
 	error = find_command(&m);
 	if (error && plan_find(plan, STEP_EXEC, &exec))
