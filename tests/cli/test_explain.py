@@ -39,7 +39,7 @@ def test_json_has_the_same_steps_as_data(chrun, box):
     assert [step["number"] for step in steps] == list(range(1, len(steps) + 1))
     assert steps[0]["step"] == "Clone"
     overlay = next(step for step in steps if step["step"] == "MountBase")
-    assert overlay["fields"]["options"].startswith("lowerdir=0,")
+    assert overlay["fields"]["options"].startswith("lowerdir=0:1,")
     assert all(step["does"] and step["why"] for step in steps)
 
 
