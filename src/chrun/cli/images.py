@@ -6,12 +6,12 @@ import json
 import sys
 from datetime import UTC, datetime
 
+from chrun.cli.engine import open_engine
 from chrun.cli.options import Command, Option, parse_options
 from chrun.cli.output import human_age, human_size, print_table
 from chrun.engine.images import list_images
 from chrun.errors import UsageError
 from chrun.oci.reference import Reference
-from chrun.store.store import open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(words: Sequence[str], root: str) -> int:
         return 0
     if len(parsed.operands) > 1:
         raise UsageError("cannot list images: expected one REPOSITORY[:TAG] at most")
-    images = list_images(open_store(root, create=True))
+    images = list_images(open_engine(root, quiet=True).store)
     chosen = [image for image in images if _is_wanted(image, parsed.operands)]
     rows = [_describe(image, whole_ids=parsed.flag("no-trunc")) for image in chosen]
     if parsed.flag("quiet"):

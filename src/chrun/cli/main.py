@@ -28,7 +28,7 @@ COMMANDS = {
     "rmi": "remove images",
     "prune": "remove what no image and no container needs",
     "info": "tell what this machine allows, what not, why, and what would mend it",
-    "explain": "tell what run would do, step by step, and do nothing",
+    "explain": "tell what run would do, step by step, and run nothing",
     "version": "tell the version",
 }
 
@@ -42,6 +42,10 @@ commands:
 options:
   --root DIRECTORY  where images and containers are kept (or CHRUN_HOME)
   --help, --version
+
+environment:
+  CHRUN_HOME                 the same as --root
+  CHRUN_INSECURE_REGISTRIES  registries, between commas, that may be asked over plain HTTP
 
 "chrun COMMAND --help" tells more.
 """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from chrun.cli.engine import open_engine
 from chrun.cli.options import Command, parse_options
 from chrun.cli.output import human_size
 from chrun.engine.prune import prune
 from chrun.errors import UsageError
-from chrun.store.store import open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(words: Sequence[str], root: str) -> int:
         return 0
     if parsed.operands:
         raise UsageError("cannot prune: expected no arguments", hint='see "chrun prune --help"')
-    pruned = prune(open_store(root, create=True))
+    pruned = prune(open_engine(root, quiet=True).store)
     for digest in pruned.blobs:
         print(f"Deleted: {digest}")
     print(f"Total reclaimed space: {human_size(pruned.size)}")

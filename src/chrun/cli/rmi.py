@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from chrun.cli.engine import open_engine
 from chrun.cli.options import Command, Option, parse_options
 from chrun.engine.images import remove_image
 from chrun.errors import UsageError
-from chrun.store.store import open_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(words: Sequence[str], root: str) -> int:
         return 0
     if not parsed.operands:
         raise UsageError("cannot remove: no image was named", hint='see "chrun rmi --help"')
-    store = open_store(root, create=True)
+    store = open_engine(root, quiet=True).store
     for name in parsed.operands:
         removed = remove_image(store, name, force=parsed.flag("force"))
         for reference in removed.untagged:

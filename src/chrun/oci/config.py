@@ -23,8 +23,6 @@ class ImageConfig(Value):
     env: tuple[str, ...] = ()
     working_dir: str = ""
     user: str = ""
-    volumes: tuple[str, ...] = ()
-    stop_signal: str = ""
     os: str = "linux"
     architecture: str = ""
     variant: str = ""
@@ -53,8 +51,6 @@ def parse_config(what: str, content: bytes) -> ImageConfig:
         env=process.texts("Env"),
         working_dir=process.text("WorkingDir", ""),
         user=process.text("User", ""),
-        volumes=process.keys("Volumes"),
-        stop_signal=process.text("StopSignal", ""),
         os=document.text("os", "linux"),
         architecture=document.text("architecture", ""),
         variant=document.text("variant", ""),

@@ -38,11 +38,3 @@ class Digest(Value):
     def short(self) -> str:
         """The first 12 hex digits, for messages."""
         return self.hex[:12]
-
-
-def chain_id(diff_ids: tuple[Digest, ...]) -> Digest:
-    """Give the ChainID of a stack of layers, base first (image-spec, config.md)."""
-    chain = diff_ids[0]
-    for diff_id in diff_ids[1:]:
-        chain = Digest.of(f"{chain} {diff_id}".encode())
-    return chain

@@ -54,10 +54,6 @@ class Document:
         """Give an integer; without a default it must be there."""
         return self._field(name, int, default)
 
-    def boolean(self, name: str, *, default: bool = False) -> bool:
-        """Give a truth value."""
-        return self._field(name, bool, default)
-
     def texts(self, name: str) -> tuple[str, ...]:
         """Give a list of strings, empty when it is not there."""
         listed: list[object] = self._field(name, list, [])
@@ -67,11 +63,6 @@ class Document:
         """Give an object of strings, empty when it is not there."""
         held: dict[str, object] = self._field(name, dict, {})
         return {key: str(self._checked(name, content, str)) for key, content in held.items()}
-
-    def keys(self, name: str) -> tuple[str, ...]:
-        """Give the keys of an object: how Go writes a set."""
-        held: dict[str, object] = self._field(name, dict, {})
-        return tuple(held)
 
     def document(self, name: str) -> Document:
         """Give an object, empty when it is not there."""

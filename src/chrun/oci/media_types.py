@@ -23,17 +23,19 @@ MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 SCHEMA1_MANIFESTS = frozenset({SCHEMA1, SCHEMA1_SIGNED})
 CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
-# The compression that a layer's media type announces; the bytes' own magic number has the last
-# word, because registries mix these up (docker schema 2 with zstd layers, gzip called plain).
-LAYERS = {
-    OCI_LAYER: "",
-    OCI_LAYER_GZIP: "gzip",
-    OCI_LAYER_ZSTD: "zstd",
-    DOCKER_LAYER: "",
-    DOCKER_LAYER_GZIP: "gzip",
-    DOCKER_LAYER_ZSTD: "zstd",
-    DOCKER_FOREIGN_LAYER: "gzip",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar": "",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip": "gzip",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd": "zstd",
-}
+# What a layer may be called. How it is compressed its bytes tell: registries mix these names up
+# (docker schema 2 with zstd layers, gzip called plain).
+LAYERS = frozenset(
+    {
+        OCI_LAYER,
+        OCI_LAYER_GZIP,
+        OCI_LAYER_ZSTD,
+        DOCKER_LAYER,
+        DOCKER_LAYER_GZIP,
+        DOCKER_LAYER_ZSTD,
+        DOCKER_FOREIGN_LAYER,
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+    }
+)

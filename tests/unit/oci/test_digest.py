@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chrun.errors import ContentError
-from chrun.oci.digest import Digest, chain_id
+from chrun.oci.digest import Digest
 
 _HEX = "0123456789abcdef" * 4
 
@@ -66,15 +66,3 @@ def test_the_digest_of_bytes_is_their_sha256(content):
 
 def test_the_short_form_is_dockers():
     assert Digest.parse(f"sha256:{_HEX}").short == "0123456789ab"
-
-
-def test_a_single_layers_chain_is_the_layer():
-    layer = Digest.of(b"one")
-    assert chain_id((layer,)) == layer
-
-
-def test_a_chain_hashes_each_layer_onto_those_below():
-    one, two, three = (Digest.of(text) for text in (b"one", b"two", b"three"))
-    both = Digest.of(f"{one} {two}".encode())
-    assert chain_id((one, two)) == both
-    assert chain_id((one, two, three)) == Digest.of(f"{both} {three}".encode())

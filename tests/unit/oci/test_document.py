@@ -16,15 +16,11 @@ def _document(**fields):
 
 
 def test_fields_are_given_in_their_types():
-    document = _document(
-        text="a", integer=7, yes=True, texts=["a", "b"], mapping={"a": "b"}, set={"x": {}}
-    )
+    document = _document(text="a", integer=7, texts=["a", "b"], mapping={"a": "b"})
     assert document.text("text") == "a"
     assert document.integer("integer") == 7
-    assert document.boolean("yes") is True
     assert document.texts("texts") == ("a", "b")
     assert document.mapping("mapping") == {"a": "b"}
-    assert document.keys("set") == ("x",)
     assert "text" in document
     assert "other" not in document
 
@@ -35,8 +31,7 @@ def test_what_is_missing_or_null_has_its_default(fields):
     assert document.text("x", "d") == "d"
     assert document.text("x", "") == ""
     assert document.integer("x", 0) == 0
-    assert document.boolean("x") is False
-    assert (document.texts("x"), document.mapping("x"), document.keys("x")) == ((), {}, ())
+    assert (document.texts("x"), document.mapping("x")) == ((), {})
     assert document.document("x").fields == {}
     assert list(document.documents("x")) == []
     assert "x" not in document
@@ -56,13 +51,11 @@ def test_what_must_be_there_must_be_there():
         ("7", "integer", "x is a str, expected a int"),
         (True, "integer", "x is a bool, expected a int"),
         (7.5, "integer", "x is a float, expected a int"),
-        (1, "boolean", "x is a int, expected a bool"),
         ("a", "texts", "x is a str, expected a list"),
         ([1], "texts", "x holds a int, expected a str"),
         ([None], "texts", "x holds a NoneType, expected a str"),
         ([], "mapping", "x is a list, expected a dict"),
         ({"a": 1}, "mapping", "x holds a int, expected a str"),
-        ([], "keys", "x is a list, expected a dict"),
         ("a", "document", "x is a str, expected a dict"),
     ],
 )
