@@ -25,8 +25,9 @@ class Lack(Value):
 class Host(Value):
     """This user on this machine.
 
-    `privileged` says that mounts are allowed without a user namespace; `lacks` is what asking the
-    kernel (`runtime/probe.py`) showed to be missing.
+    `privileged` says that this is root as the whole machine knows it, who may mount, make devices
+    and give files to anybody; root of a user namespace is an ordinary user here. `lacks` is what
+    asking the kernel (`runtime/probe.py`) showed to be missing.
     """
 
     uid: int
@@ -54,10 +55,18 @@ def read_host() -> Host:
     return Host(
         uid=os.geteuid(),
         gid=os.getegid(),
-        privileged=caps.has(effective, "CAP_SYS_ADMIN"),
+        privileged=caps.has(effective, "CAP_SYS_ADMIN") and has_all_ids(),
         machine=uname.machine,
         release=uname.release,
     )
+
+
+def has_all_ids() -> bool:
+    """Say whether this process knows every user ID, as only outside of user namespaces it does.
+
+    user_namespaces(7); a kernel without user namespaces has no such file.
+    """
+    return read_first_line("/proc/self/uid_map").split() in ([], ["0", "0", "4294967295"])
 
 
 # What forbids user namespaces, where it is written, the value that forbids, and the way out.

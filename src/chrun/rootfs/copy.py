@@ -32,6 +32,7 @@ _WORKING_MODE = 0o700
 _NEW_MODE = 0o600
 _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
 _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
+_NOT_HIS = (errno.EPERM, errno.EINVAL)
 # How file systems say that they cannot do it between these two files.
 _NO_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM)
 _NO_RANGE = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM)
@@ -195,8 +196,10 @@ def _set_owner(target: Target, status: os.stat_result) -> None:
     if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
         try:
             os.chown(target, status.st_uid, status.st_gid)
-        except PermissionError:  # an ordinary user copies somebody's directory
-            return
+        except OSError as error:
+            # An ordinary user, or one for whom this user namespace has no number
+            if error.errno not in _NOT_HIS:
+                raise
 
 
 def _xattrs(source: Target) -> list[str]:
