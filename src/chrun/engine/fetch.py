@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from hashlib import file_digest
 from typing import TYPE_CHECKING
 
 from chrun.engine.owners import choose_owners
@@ -27,7 +28,7 @@ from chrun.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from typing import BinaryIO
+    from typing import IO, BinaryIO
 
     from chrun.engine.parallel import Cancellation
     from chrun.engine.progress import Part, Progress
@@ -118,34 +119,58 @@ class LayerFetcher:
         )
 
     def _fetch(self, layer: LayerFetch) -> None:
-        digest = layer.descriptor.digest
-        complete = has_blob(self._layout, digest)
-        path = self._layout.blob_path(digest) if complete else self._layout.partial_path(digest)
+        """Take a layer in; from nothing, once, when what was here of it is damaged."""
+        kept = has_blob(self._layout, layer.descriptor.digest)
+        begun = kept or _size(self._layout.partial_path(layer.descriptor.digest)) > 0
+        try:
+            (self._unpack_kept if kept else self._transfer)(layer)
+        except DigestMismatchError as error:
+            if not begun or has_blob(self._layout, layer.descriptor.digest):
+                raise  # nothing was damaged: what is said about the bytes is wrong
+            self._progress.resuming(layer.part, str(error))
+            self._transfer(layer)
+
+    def _unpack_kept(self, layer: LayerFetch) -> None:
+        """Make a layer of the blob that is here. Other images may have it: it is only read.
+
+        It goes when its own bytes are wrong, not when those are not what this image expects.
+        """
+        path = self._layout.blob_path(layer.descriptor.digest)
+        with open(path, "rb", buffering=0) as file:
+            self._progress.started(layer.part, _size(path))
+            try:
+                self._keep(layer, verified(str(layer.part), self._read(file), layer.descriptor))
+            except ContentError:
+                if not _is_sound(path, layer.descriptor.digest):
+                    os.unlink(path)
+                raise
+
+    def _transfer(self, layer: LayerFetch) -> None:
+        """Fetch what the partial file has not yet, and give it the blob's name."""
+        path = self._layout.partial_path(layer.descriptor.digest)
         with (
             _open_to_append(path, layer.descriptor.size) as file,
             closing(self._arriving(layer, file)) as arriving,
         ):
-            chunks = verified(str(layer.part), arriving, layer.descriptor)
             try:
-                self._keep(layer, chunks, file)
+                self._keep(layer, verified(str(layer.part), arriving, layer.descriptor))
             except ContentError:
                 os.unlink(path)  # nothing good will come of these bytes
                 raise
-        if not complete:
-            adopt_blob(self._layout, digest, path)
+            os.fsync(file.fileno())
+        adopt_blob(self._layout, layer.descriptor.digest, path)
 
-    def _keep(self, layer: LayerFetch, chunks: Iterator[bytes], file: BinaryIO) -> None:
-        """Take a blob in, and unpack it unless another blob had the same layer in it."""
+    def _keep(self, layer: LayerFetch, chunks: Iterator[bytes]) -> None:
+        """Read a blob, and unpack it unless another blob had the same layer in it."""
         if has_layer(self._layout, layer.diff_id):
             _read_on(chunks)
-            os.fsync(file.fileno())
             return
         tree = tree_dir(self._layout, layer.descriptor.digest)
         discard(self._layout, tree)  # of one who was killed
         os.mkdir(tree, 0o755)
         try:
             self._unpack(layer, chunks, tree)
-            sync_file_system(tree)  # the blob's file, too
+            sync_file_system(tree)
             adopt_layer(self._layout, layer.diff_id, tree)
         finally:
             discard(self._layout, tree)  # without effect when it became the layer
@@ -175,9 +200,7 @@ class LayerFetcher:
     def _arriving(self, layer: LayerFetch, file: BinaryIO) -> Generator[bytes]:
         """Give the blob's bytes: those in the file, then the rest, which is written to it."""
         self._progress.started(layer.part, os.fstat(file.fileno()).st_size)
-        while chunk := file.read(_CHUNK_BYTES):
-            self._cancellation.check()
-            yield chunk
+        yield from self._read(file)
         failures = 0
         while (start := file.tell()) < layer.descriptor.size:
             try:
@@ -188,6 +211,11 @@ class LayerFetcher:
                     raise
                 self._progress.resuming(layer.part, str(error))
                 self._cancellation.sleep(_PAUSE_SECONDS * 2**failures)
+
+    def _read(self, file: IO[bytes]) -> Iterator[bytes]:
+        while chunk := file.read(_CHUNK_BYTES):
+            self._cancellation.check()
+            yield chunk
 
     def _transferred(self, layer: LayerFetch, file: BinaryIO) -> Iterator[bytes]:
         """Give what one request brings, from the end of the file on, and write it there."""
@@ -207,11 +235,24 @@ class LayerFetcher:
 
 
 def _open_to_append(path: str, size: int) -> BinaryIO:
-    """Open a blob or the beginning of one; one that is too long is begun again."""
+    """Open the beginning of a blob; one that is too long is begun again."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if os.fstat(fd).st_size > size:
         os.ftruncate(fd, 0)
     return os.fdopen(fd, "r+b", buffering=0)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _is_sound(path: str, digest: Digest) -> bool:
+    """Say whether a file's bytes are those that the digest names."""
+    with open(path, "rb") as file:
+        return file_digest(file, digest.algorithm).hexdigest() == digest.hex
 
 
 def _read_on(chunks: Iterator[bytes]) -> None:
