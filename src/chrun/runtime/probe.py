@@ -91,7 +91,7 @@ def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
         pid = os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=passed)
         os.close(report_end)
         report = os.read(report_fd, 8)
-        _, status = os.waitpid(pid, 0)
+        status = _wait(pid)
     finally:
         for number in (report_fd, plan_fd, hold_fd):
             os.close(number)
@@ -101,3 +101,11 @@ def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
     if error is None:
         return None
     return str(error).partition(": ")[2] or str(error), error.hint
+
+
+def _wait(pid: int) -> int:
+    """Wait until a child ended and give its status; 0 where this program ignores SIGCHLD."""
+    try:
+        return os.waitpid(pid, 0)[1]
+    except ChildProcessError:  # it did end, for the kernel waits all the same: waitpid(2)
+        return 0

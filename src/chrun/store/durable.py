@@ -31,7 +31,7 @@ def sync_file_system(directory: str) -> None:
     try:
         pid = os.posix_spawnp("sync", ["sync", "-f", directory], os.environ)
         _pid, status = os.waitpid(pid, 0)
-    except FileNotFoundError:
+    except (FileNotFoundError, ChildProcessError):
         status = -1
-    if status != 0:  # no such program, or an older one
+    if status != 0:  # no such program, an older one, or SIGCHLD is ignored and nobody knows
         os.sync()
