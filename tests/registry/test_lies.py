@@ -117,6 +117,15 @@ def test_as_many_diff_ids_as_layers_or_nothing(store, registry, name):
     _assert_nothing_is_left(store)
 
 
+def test_a_layer_that_is_there_twice_has_one_diff_id(store, registry, name):
+    made = layer({"a": "1"})
+    other = made.replace(diff_id=layer({"b": "2"}).diff_id)
+    registry.add(image([other, made]), "greeter", "latest")
+    with pytest.raises(ContentError, match=f"its layer {made.digest} has two diff IDs"):
+        pulled(store, name)
+    _assert_nothing_is_left(store)
+
+
 def test_a_registrys_other_things_are_not_images(store, registry, name):
     chart = layer({"Chart.yaml": "x"}, media_type="application/vnd.cncf.helm.chart.content.v1.tar")
     registry.add(image([chart]), "greeter", "latest")

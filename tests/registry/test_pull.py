@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 
 import pytest
 
-from chrun.engine.progress import Silent
+from chrun.engine.fetch import LayerFetch, LayerFetcher
+from chrun.engine.parallel import Cancellation
+from chrun.engine.progress import Part, Silent
 from chrun.errors import (
     ImageNotFoundError,
     RegistryError,
     StoreError,
 )
 from chrun.oci.platform import Platform
+from chrun.oci.reference import Reference
+from chrun.registry.client import Registry
+from chrun.store.locks import try_hold_file
 from chrun.store.refs import load_refs
 from tests.support.images import digest_of, file, image, index, layer
 from tests.support.needs import needs
@@ -302,6 +308,41 @@ def test_a_tree_that_was_left_behind_is_not_built_upon(store, registry, large):
     os.makedirs(f"{tree}/stranger")
     record = pulled(store, f"{registry.host}/large")
     assert os.listdir(record.layers[0]) == ["big"]
+
+
+def test_bytes_that_do_not_fit_are_told_even_when_there_is_room_again(store, registry):
+    made = layer({"a": _noise(40_000), "b": _noise(40_000)}, compression="")
+    registry.add(image([made]), "large", "latest")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def make_room(request):
+        if "range" in request.headers:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    registry.faults.answer = make_room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(made.blob) - 100, before[1]))
+    try:
+        with pytest.raises(StoreError, match="file too large"):
+            pulled(store, f"{registry.host}/large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    pulled(store, f"{registry.host}/large")
+    assert_sound(store.layout)
+
+
+def test_a_claim_that_comes_after_the_end_is_not_kept(store, registry, large):
+    pulled(store, f"{registry.host}/large")
+    reference = Reference.parse(f"{registry.host}/large")
+    fetcher = LayerFetcher(store.layout, Registry(), reference, Silent(), Cancellation())
+    part = Part("large", 1, 1, large.digest, len(large.blob))
+    fetcher.release()
+    fetcher.ensure(LayerFetch(part, large.descriptor, large.diff_id))
+    for path in (
+        store.layout.blob_lock_path(large.digest),
+        store.layout.layer_lock_path(large.diff_id),
+    ):
+        with try_hold_file(path) as held:
+            assert held
 
 
 _NO_SPACE = "no space left on device|more than the"

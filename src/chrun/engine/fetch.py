@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from hashlib import file_digest
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from chrun.engine.owners import choose_owners
@@ -72,9 +73,13 @@ class LayerFetcher:
         self._progress = progress
         self._cancellation = cancellation
         self._claims: list[Hold] = []
+        self._released = False
+        self._lock = Lock()
 
     def release(self) -> None:
         """Let go of the layers: now something else refers to them, or nothing does."""
+        with self._lock:
+            self._released = True
         for claim in self._claims:
             claim.release()
 
@@ -90,21 +95,31 @@ class LayerFetcher:
             raise store_error(f"store {layer.part}", error) from error
 
     def _ensure(self, layer: LayerFetch) -> None:
-        self._claims.append(self._claim(layer, self._layout.layer_lock_path(layer.diff_id)))
+        self._keep_until_release(self._claim(layer, self._layout.layer_lock_path(layer.diff_id)))
         fetched = False
         while True:
             held = self._claim(layer, self._layout.blob_lock_path(layer.descriptor.digest))
             if self._is_here(layer):
-                self._claims.append(held)
+                self._keep_until_release(held)
                 break
             with held:
-                if held.upgrade() and not self._is_here(layer):
+                alone = held.upgrade()
+                if alone and not self._is_here(layer):
                     self._fetch(layer)
                     fetched = True
+            if not alone:
+                self._cancellation.sleep(_PAUSE_SECONDS)
         if fetched:
             self._progress.finished(layer.part)
         else:
             self._progress.present(layer.part)
+
+    def _keep_until_release(self, claim: Hold) -> None:
+        """Hold on to a claim; a thread that comes too late, because others failed, may not."""
+        with self._lock:
+            self._claims.append(claim)
+            if self._released:
+                claim.release()
 
     def _claim(self, layer: LayerFetch, path: str) -> Hold:
         """Lock a blob or layer against its removal, when nobody makes it at the moment."""
@@ -226,7 +241,7 @@ class LayerFetcher:
                 self._cancellation.check()
                 chunk = received[skipped:]
                 skipped = max(0, skipped - len(received))
-                file.write(chunk)
+                _write(file, chunk)
                 self._progress.advanced(layer.part, len(chunk))
                 if chunk:
                     yield chunk
@@ -240,6 +255,13 @@ def _open_to_append(path: str, size: int) -> BinaryIO:
     if os.fstat(fd).st_size > size:
         os.ftruncate(fd, 0)
     return os.fdopen(fd, "r+b", buffering=0)
+
+
+def _write(file: BinaryIO, chunk: bytes) -> None:
+    """Write all of it: one system call may take less, as when a disk is all but full."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _size(path: str) -> int:

@@ -146,15 +146,24 @@ def _check_fits(name: str, manifest: Manifest, config: ImageConfig, platform: Pl
         raise ContentError(
             f"cannot pull {name}: its manifest has {layers} layers, its configuration {diff_ids}"
         )
+    _check_one_diff_id_each(name, manifest, config)
     if config.architecture and rank(config.platform, platform) is None:
         raise ImageNotFoundError(
             f"cannot pull {name}: no image for {platform}", hint=f"it has {config.platform}"
         )
 
 
+def _check_one_diff_id_each(name: str, manifest: Manifest, config: ImageConfig) -> None:
+    """One blob has one content."""
+    expected: dict[Digest, Digest] = {}
+    for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
+        if expected.setdefault(layer.digest, diff_id) != diff_id:
+            raise ContentError(f"cannot pull {name}: its layer {layer.digest} has two diff IDs")
+
+
 def _layers_of(reference: Reference, image: _Image) -> list[LayerFetch]:
     """Give the layers to have, base first; one that an image has twice is one."""
-    layers = dict(zip(image.manifest.layers, image.config.diff_ids, strict=True))
+    layers = dict.fromkeys(zip(image.manifest.layers, image.config.diff_ids, strict=True))
     name = reference.familiar
     return [
         LayerFetch(
@@ -162,7 +171,7 @@ def _layers_of(reference: Reference, image: _Image) -> list[LayerFetch]:
             descriptor,
             diff_id,
         )
-        for position, (descriptor, diff_id) in enumerate(layers.items(), 1)
+        for position, (descriptor, diff_id) in enumerate(layers, 1)
     ]
 
 
