@@ -6,7 +6,7 @@ import os
 import subprocess
 from contextlib import ExitStack
 
-from chrun.runtime.launch import command_line, failure, open_plan
+from chrun.runtime.launch import command_line, failure, init_refused, open_plan
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -51,16 +51,21 @@ class Running:
             plan_fd = open_plan(prepared.composed.encoded)
             passed.callback(os.close, plan_fd)
             words = (f"report={report_end}", f"lifeline={lifeline_end}")
-            self.process = subprocess.Popen(
-                command_line(prepared.launch, plan_fd, *words),
-                executable=f"/proc/self/fd/{init_fd}",
-                env={},
-                pass_fds=(init_fd, plan_fd, report_end, lifeline_end, prepared.launch.hold_fd),
-                stdin=streams.stdin,
-                stdout=streams.stdout,
-                stderr=streams.stderr,
-                text=streams.text,
-            )
+            command = command_line(prepared.launch, plan_fd, *words)
+            fds = (init_fd, plan_fd, report_end, lifeline_end, prepared.launch.hold_fd)
+            try:
+                self.process = subprocess.Popen(
+                    command,
+                    executable=f"/proc/self/fd/{init_fd}",
+                    env={},
+                    pass_fds=fds,
+                    stdin=streams.stdin,
+                    stdout=streams.stdout,
+                    stderr=streams.stderr,
+                    text=streams.text,
+                )
+            except PermissionError as error:
+                raise init_refused(error) from error
             own.pop_all()  # they stay open while it runs
 
     def __enter__(self) -> Self:

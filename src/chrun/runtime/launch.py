@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chrun.runtime.plan import Plan
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_MFD_NOEXEC_SEAL, _MFD_EXEC = 8, 16  # linux/memfd.h, since Linux 6.3
 _NAME = "chrun-init"
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 
@@ -36,9 +37,9 @@ class Launch(Value):
     hold_fd: int
 
 
-def open_sealed(name: str, content: bytes) -> int:
+def open_sealed(name: str, content: bytes, *, executable: bool = True) -> int:
     """Give a descriptor of an anonymous file with this content that can never change."""
-    sealed_fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    sealed_fd = _memfd(name, _MFD_EXEC if executable else _MFD_NOEXEC_SEAL)
     view = memoryview(content)
     while view:
         view = view[os.write(sealed_fd, view) :]
@@ -46,8 +47,22 @@ def open_sealed(name: str, content: bytes) -> int:
     return sealed_fd
 
 
+def _memfd(name: str, kind: int) -> int:
+    """Make an anonymous file; unless told, vm.memfd_noexec decides whether it can be executed."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create(name, flags | kind)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return os.memfd_create(name, flags)  # an older kernel: what it makes is executable
+
+
 def open_init() -> int:
-    """Give a sealed descriptor of the chrun-init program that is part of this package."""
+    """Give a sealed descriptor of the chrun-init program that is part of this package.
+
+    Raises SandboxError where there is none, or programs in memory are forbidden.
+    """
     path = os.path.join(_PACKAGE_DIR, _NAME)
     try:
         with open(path, "rb") as program:
@@ -57,11 +72,22 @@ def open_init() -> int:
             f"cannot find {path}: this installation of chrun is incomplete",
             hint="install it again with pip",
         ) from error
+    except PermissionError as error:
+        raise init_refused(error) from error
+
+
+def init_refused(error: PermissionError) -> SandboxError:
+    """Give the error for a system that does not let chrun-init run from a memfd."""
+    reason = (error.strerror or str(error)).lower()
+    return SandboxError(
+        f"cannot run chrun-init from memory: {reason}",
+        hint="ask for: sysctl vm.memfd_noexec=1, or a security policy that allows it",
+    )
 
 
 def open_plan(encoded: bytes) -> int:
     """Give a sealed descriptor of an encoded plan."""
-    return open_sealed("chrun-plan", encoded)
+    return open_sealed("chrun-plan", encoded, executable=False)
 
 
 def command_line(launch: Launch, plan_fd: int, *words: str) -> list[str]:
@@ -81,7 +107,10 @@ def become(encoded: bytes, launch: Launch) -> NoReturn:
     plan_fd, init_fd = open_plan(encoded), open_init()
     for inherited_fd in (plan_fd, launch.hold_fd):
         os.set_inheritable(inherited_fd, True)
-    os.execve(init_fd, command_line(launch, plan_fd), {})
+    try:
+        os.execve(init_fd, command_line(launch, plan_fd), {})
+    except PermissionError as error:
+        raise init_refused(error) from error
 
 
 def failure(plan: Plan, report: bytes) -> SandboxError | None:

@@ -88,7 +88,7 @@ def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
         (os.POSIX_SPAWN_DUP2, number, number) for number in (init_fd, plan_fd, report_end, hold_fd)
     ]
     try:
-        pid = os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=passed)
+        pid = _start(init_fd, argv, passed)
         os.close(report_end)
         report = os.read(report_fd, 8)
         status = _wait(pid)
@@ -101,6 +101,13 @@ def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
     if error is None:
         return None
     return str(error).partition(": ")[2] or str(error), error.hint
+
+
+def _start(init_fd: int, argv: list[str], passed: list[tuple[int, int, int]]) -> int:
+    try:
+        return os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=passed)
+    except PermissionError as error:
+        raise launch.init_refused(error) from error
 
 
 def _wait(pid: int) -> int:
