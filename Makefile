@@ -100,6 +100,7 @@ $(VENV)/installed: $(SOURCES) $(VENV)/tools
 	touch $@
 
 $(VENV)/test-packages: $(VENV)/tools
-	@tools/need setpriv=util-linux skopeo umoci getfattr=attr zstd mkfs.xfs=xfsprogs
+	@tools/need setpriv=util-linux skopeo umoci getfattr=attr zstd mkfs.xfs=xfsprogs \
+		/usr/share/doc/busybox-static=busybox-static
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	touch $@

@@ -13,7 +13,7 @@ from tests.support import images
 from tests.support.needs import needs
 from tests.support.registry import FakeRegistry
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,7 @@ def test_chroot_alone_is_for_root(fresh, tmp_path):
     one_line(done, "chroot(2) is for root", "--isolation namespaces")
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 @pytest.mark.parametrize(
     ("options", "part"),
     [
@@ -186,7 +186,7 @@ def test_what_the_image_does_not_have(chrun, box, options, part):
     one_line(chrun("run", *options, box, "true", status=125), part)
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 def test_an_image_without_a_command(fresh):
     with FakeRegistry() as registry:
         registry.add(images.image([images.layer({"x": "y"})]), "empty", "latest")
@@ -203,7 +203,7 @@ def test_an_image_without_layers_has_no_commands(fresh):
     one_line(done, 'cannot run "/x": the image has no such command')
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 def test_escape_sequences_never_reach_the_terminal(chrun, box):
     evil = "\x1b]0;owned\x07\x9b31m"
     for words in (["run", box, f"/bin/{evil}"], ["run", f"{evil}"], ["rmi", evil], [evil],
@@ -248,7 +248,7 @@ def test_a_registry_listed_as_insecure_is_asked_over_plain_http(fresh):
         assert any("http://registry.test" in entry or "/app/" in entry for entry in registry.log)
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 def test_a_volume_over_dev_is_the_users_own_choice(chrun, box, tmp_path):
     (tmp_path / "mine").touch()
     done = chrun("run", "-v", f"{tmp_path}:/dev", box, "ls", "/dev")
@@ -258,7 +258,7 @@ def test_a_volume_over_dev_is_the_users_own_choice(chrun, box, tmp_path):
     )
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 def test_an_image_whose_proc_is_a_symlink_is_told_so(fresh):
     layers = [images.layer({"proc": images.symlink("/etc"), "etc/x": ""})]
     with FakeRegistry() as registry:
@@ -267,7 +267,7 @@ def test_an_image_whose_proc_is_a_symlink_is_told_so(fresh):
     one_line(done, "cannot mount proc on /proc: the image has a symlink there")
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 def test_pid_1_of_a_container_does_not_tell_where_it_lies_outside(chrun, box):
     done = chrun("run", "--init", box, "cat", "/proc/1/cmdline")
     assert "chrun-init" in done.stdout

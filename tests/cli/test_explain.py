@@ -6,7 +6,7 @@ import json
 
 from tests.support.needs import needs
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 
 
 def test_every_step_is_numbered_and_has_its_reason(chrun, box):

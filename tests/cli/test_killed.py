@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.needs import needs
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 _LONGEST_START_SECONDS = 0.12
 _MARK = "CHRUN_TEST_KILLED"
 

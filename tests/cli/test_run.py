@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.needs import needs
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 
 
 def sh(chrun, box, script, *options, status=0, **env):
@@ -191,7 +191,7 @@ def test_a_directory_can_be_the_root(chrun, tmp_path):
 
 
 def test_an_interrupt_ends_a_command_that_does_not_handle_it(chrun, box):
-    running = chrun.start("run", box, "sh", "-c", "echo up; sleep 100")
+    running = chrun.start("run", box, "sh", "-c", "echo up; exec /bin/sleep 100")
     assert running.stdout.readline() == "up\n"
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=10)

@@ -25,7 +25,7 @@ def in_shell(chrun, script, *words, **options):
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, **options)
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_is_dev_null_inside_and_nothing_of_chruns(chrun, box, tmp_path, closed):
     script = f"readlink /proc/self/fd/[012] >/out/links; {_LISTED}; echo into the void; true"
@@ -38,14 +38,14 @@ def test_a_closed_stream_is_dev_null_inside_and_nothing_of_chruns(chrun, box, tm
     assert not [link for link in links if "memfd" in link or link.startswith("/tmp")]
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 def test_commands_without_a_container_do_not_mind_closed_streams(chrun):
     for words in (["images"], ["info"], ["--help"]):
         done = in_shell(chrun, '"$@" <&- >&- 2>&-', *words)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 @pytest.mark.parametrize("words", [["images"], ["--help"], ["info"]])
 @pytest.mark.parametrize("buffered", ["", "1"])
 def test_output_that_cannot_be_written_is_an_error(chrun, words, buffered):
@@ -64,7 +64,7 @@ def test_a_working_directory_that_is_gone_is_told(tmp_path, words):
     assert done.returncode == 125
 
 
-@needs("images", "overlay")
+@needs("busybox", "overlay")
 def test_the_callers_umask_neither_locks_the_store_nor_reaches_the_container(tmp_path):
     chrun = Chrun(tmp_path / "data")
     with FakeRegistry() as registry:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.needs import needs
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 PROMPT = "/ [#$] "
 
 

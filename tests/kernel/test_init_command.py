@@ -12,7 +12,7 @@ from chrun.runtime.steps import Note
 from tests.support.box import INIT, PATH, Box, run_init
 from tests.support.needs import needs
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 
 
 @pytest.fixture

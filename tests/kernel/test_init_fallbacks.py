@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Old = Callable[..., CompletedProcess[str]]
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 
 # open_tree move_mount clone3 close_range openat2 mount_setattr: the same numbers everywhere
 _NEW_CALLS = (428, 429, 435, 436, 437, 442)

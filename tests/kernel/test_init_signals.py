@@ -15,7 +15,7 @@ from chrun.runtime.steps import Bind, User
 from tests.support.box import TIMEOUT_SECONDS, start_init
 from tests.support.needs import needs
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 
 _OPTIONS = {"init": bool, "words": tuple, "fds": tuple}
 READY = "echo ready; while :; do sleep 0.05; done"

@@ -19,7 +19,7 @@ from chrun.runtime.steps import Terminal, User
 from tests.support.box import TIMEOUT_SECONDS, run_init, start_init
 from tests.support.needs import needs
 
-pytestmark = needs("images", "overlay")
+pytestmark = needs("busybox", "overlay")
 
 
 class Caller:

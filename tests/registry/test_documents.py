@@ -22,7 +22,7 @@ from chrun.oci.manifest import MAX_DOCUMENT_BYTES, Descriptor, parse_document
 from chrun.oci.reference import Reference
 from tests.support.client import client
 from tests.support.docker_registry import docker_registry
-from tests.support.images import busybox, digest_of, image, index, layer
+from tests.support.images import digest_of, image, index, layer, official_busybox
 from tests.support.needs import needs
 from tests.support.registry import Answer, FakeRegistry, Faults
 
@@ -262,7 +262,7 @@ def test_the_real_registry_gives_back_what_was_pushed():
 
 @needs("docker-registry", "images")
 def test_the_official_busybox_comes_back_byte_for_byte():
-    official = busybox()
+    official = official_busybox()
     with docker_registry() as real:
         official.push(real.url, "library/busybox", "latest")
         reference = Reference.parse(f"{real.host}/library/busybox")

@@ -14,7 +14,7 @@ import pytest
 from chrun.engine.images import remove_image
 from chrun.store.refs import load_refs
 from tests.support.docker_registry import docker_registry
-from tests.support.images import busybox, digest_of, file, image, layer
+from tests.support.images import digest_of, file, image, layer, official_busybox
 from tests.support.needs import needs
 from tests.support.pulls import assert_sound, chrun, pulled, scratch_of
 
@@ -144,7 +144,7 @@ sys.exit(status)
 @needs("docker-registry", "images")
 def test_an_official_image_comes_whole_from_a_real_registry(store):
     with docker_registry() as running:
-        official = busybox()
+        official = official_busybox()
         official.push(running.url, "library/busybox", "latest")
         record = pulled(store, f"{running.host}/library/busybox")
     assert record.manifest_digest == official.digest

@@ -14,10 +14,13 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tarfile
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
@@ -38,6 +41,13 @@ if TYPE_CHECKING:
 
 _SHARED_IMAGES = Path(__file__).resolve().parents[2].parent / "shared" / "images"
 TEST_IMAGES = Path(os.environ.get("CHRUN_TEST_IMAGES", _SHARED_IMAGES))
+
+# Who has an account in the official busybox, as far as tests ask for them: name, ids, home, shell
+_USERS = (
+    ("root", 0, "/root", "/bin/sh"),
+    ("www-data", 33, "/var/www", "/bin/false"),
+    ("nobody", 65534, "/home", "/bin/false"),
+)
 
 _LAYER_TYPES = {
     "oci": {
@@ -269,9 +279,45 @@ def load_layout(layout: Path) -> Image:
     return Image(listed["mediaType"], content, blobs, platform=Platform("linux", "amd64"))
 
 
-def busybox() -> Image:
+def official_busybox() -> Image:
     """Give the official busybox image (glibc, amd64); FileNotFoundError where it is not."""
     return load_layout(TEST_IMAGES / "busybox-glibc")
+
+
+@cache
+def busybox() -> Image:
+    """Give an image with busybox in it: the official one, or one of this machine's program."""
+    return official_busybox() if TEST_IMAGES.is_dir() else _busybox_of(static_busybox())
+
+
+def static_busybox() -> str:
+    """Give the path of this machine's busybox; "" unless it needs no library."""
+    program = shutil.which("busybox") or ""
+    has_libraries = (
+        program
+        and not subprocess.run(["ldd", program], capture_output=True, check=False).returncode
+    )
+    return "" if has_libraries else program
+
+
+def _busybox_of(program: str) -> Image:
+    listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
+    applets = [name for name in listed.stdout.split() if name != "busybox"]
+    tree = {
+        **{name: directory() for name in ("bin", "dev", "etc", "home", "lib", "usr", "usr/bin")},
+        "root": directory(0o700),
+        "tmp": directory(0o1777),
+        "bin/busybox": file(Path(program).read_bytes(), 0o755),
+        **{f"bin/{name}": hardlink("bin/busybox") for name in applets},
+        "lib64": symlink("lib"),
+        "usr/bin/env": symlink("../../bin/env"),
+        "etc/passwd": "".join(
+            f"{name}:x:{uid}:{uid}:{name}:{home}:{shell}\n" for name, uid, home, shell in _USERS
+        ),
+        "etc/group": "".join(f"{name}:x:{uid}:\n" for name, uid, _home, _shell in _USERS),
+    }
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return image([layer(tree)], cmd=["sh"], env=[path])
 
 
 def _layout_blob(layout: Path, descriptor: Mapping[str, str]) -> bytes:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chrun.values import Value
-from tests.support.images import TEST_IMAGES
+from tests.support.images import TEST_IMAGES, static_busybox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +98,10 @@ def _is_ordinary_user() -> bool:
     return os.geteuid() != 0
 
 
+def _has_busybox() -> bool:
+    return TEST_IMAGES.is_dir() or bool(static_busybox())
+
+
 def _is_plain() -> bool:
     return "CHRUN_TEST_SANITIZED" not in os.environ
 
@@ -112,6 +116,7 @@ IDENTITIES: dict[str, Callable[[], bool]] = {
 NEEDS: dict[str, Need] = {
     "userns": Need(lambda: _as_root_inside("true"), "no user namespace can be made here"),
     "overlay": Need(lambda: _as_root_inside(_OVERLAY), "no overlay in a user namespace here"),
+    "busybox": Need(_has_busybox, "there is no official busybox, nor a static one of this system"),
     "images": Need(TEST_IMAGES.is_dir, "there are no official images here"),
     "docker": Need(lambda: _succeeds("docker", "info"), "no docker daemon answers"),
     **{

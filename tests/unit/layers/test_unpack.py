@@ -19,13 +19,13 @@ from chrun.layers.owners import Owners
 from chrun.layers.unpack import unpack_layer
 from tests.support.images import (
     TEST_IMAGES,
-    busybox,
     device,
     digest_of,
     directory,
     fifo,
     file,
     hardlink,
+    official_busybox,
     symlink,
     tar,
 )
@@ -374,7 +374,7 @@ def test_a_bomb_takes_neither_memory_nor_more_of_the_disk(
 
 @needs("images")
 def test_the_official_busybox_layer_has_its_published_diff_id(tmp_path: Path) -> None:
-    image = busybox()
+    image = official_busybox()
     diff_ids = json.loads(image.blobs[0])["rootfs"]["diff_ids"]
     assert [str(unpack(image.blobs[1], tmp_path))] == diff_ids
     assert (tmp_path / "bin/busybox").samefile(tmp_path / "bin/sh")
