@@ -37,8 +37,12 @@ class Hold:
             self.fd = -1
 
     def upgrade(self) -> bool:
-        """Make a shared lock exclusive if nobody else has it; without success it is lost."""
-        return _lock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        """Make a shared lock exclusive if nobody else has it; without success it is lost.
+
+        The kernel lets go of the one before it gives the other. Who clears locks away may come in
+        between, and then it would be one that nobody else looks at.
+        """
+        return _lock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB) and self.current
 
     @property
     def current(self) -> bool:
@@ -52,7 +56,11 @@ class Hold:
 def hold(directory: str, *, shared: bool = False) -> Hold:
     """Lock a directory, waiting until that is possible."""
     held = Hold(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), directory)
-    fcntl.flock(held.fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    try:
+        fcntl.flock(held.fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    except OSError:  # a file system without locks
+        held.release()
+        raise
     return held
 
 

@@ -49,6 +49,14 @@ def test_of_two_that_want_it_alone_one_gets_it(tmp_path):
     second.release()
 
 
+def test_a_lock_that_was_cleared_away_is_not_had_alone(tmp_path):
+    path = str(tmp_path / "lock")
+    with try_hold_file(path, shared=True) as held:
+        os.unlink(path)  # by one who got it between the two steps of an upgrade
+        with try_hold_file(path):
+            assert not held.upgrade()
+
+
 def test_a_lock_on_a_file_that_was_cleared_away_is_taken_on_its_successor(tmp_path):
     path = str(tmp_path / "lock")
     with try_hold_file(path) as old:
