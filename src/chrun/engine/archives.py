@@ -1,6 +1,6 @@
 """Running an archive of a root file system: it becomes a layer, once.
 
-`chrun run ./redis.tar.gz` finds the layer again by the archive's inode, size and time, so that the
+`chrun run ./redis.tar.gz` finds the layer again by the archive's inode, size and times, so that the
 second start costs no more than an image's.
 """
 
@@ -44,9 +44,15 @@ def open_archive(store: Store, path: str) -> ArchiveLayer:
         raise UsageError(f"cannot open {path}: {(error.strerror or '').lower()}") from error
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"cannot open {path}: neither a directory nor an archive")
-    key = f"{status.st_dev:x}.{status.st_ino:x}.{status.st_size:x}.{status.st_mtime_ns:x}"
+    key = f"{status.st_dev:x}.{status.st_ino:x}.{status.st_size:x}"
+    key += (
+        f".{status.st_mtime_ns:x}.{status.st_ctime_ns:x}"  # tools set the first, nobody the other
+    )
     link = f"{store.layout.archives_dir}/{key}"
-    found = _find(store.layout, link) or _unpack(store, path, link)
+    try:
+        found = _find(store.layout, link) or _unpack(store, path, link)
+    except OSError as error:
+        raise store_error(f"unpack {path}", error) from error
     return ArchiveLayer(str(found), store.layout.layer_dir(found))
 
 
@@ -85,8 +91,6 @@ def _unpack(store: Store, path: str, link: str) -> Digest:
             with store.hold(shared=True):  # between the layer's name and what refers to it
                 adopt_layer(layout, diff_id, tree)
                 _refer(layout, link, diff_id)
-        except OSError as error:
-            raise store_error(f"unpack {path}", error) from error
         finally:
             discard(layout, tree)
             empty_trash(layout)

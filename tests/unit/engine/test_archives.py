@@ -46,6 +46,15 @@ def test_a_changed_archive_is_another_layer(store, archive):
     assert first.image_id != second.image_id
 
 
+def test_a_changed_archive_is_another_layer_whatever_time_it_was_given(store, tmp_path):
+    path, found = tmp_path / "rootfs.tar", []
+    for text in ("one", "two"):
+        path.write_bytes(tar({"etc/motd": text}))
+        os.utime(path, (1, 1))
+        found.append(open_archive(store, str(path)).image_id)
+    assert found[0] != found[1]
+
+
 def test_of_many_at_once_one_unpacks(store, archive):
     found = []
     threads = [
