@@ -11,6 +11,7 @@ from chrun.linux.host import Host, Lack, read_first_line, read_host
 from chrun.oci.platform import Platform, machine_platform, normalized
 from chrun.runtime.launch import open_init
 from chrun.store.containers import clear_abandoned, create_container, remove_container
+from chrun.store.faults import store_error
 from chrun.store.store import open_store
 
 TYPE_CHECKING = False
@@ -99,6 +100,8 @@ class Engine:
                 empty_trash(layout)
         except StoreError as error:
             return (str(error),)
+        except OSError as error:
+            return (str(store_error(f"look into {layout.trash_dir}", error)),)
         return ()
 
     def _read_host(self) -> Host:

@@ -66,24 +66,25 @@ def create_container(
     """
     try:
         if not name:
-            return _create(layout, image_id, keep=keep, overlay=overlay)
+            return _create(layout, image_id, "", keep=keep, overlay=overlay)
         _check_name(name)
         with hold(layout.names_dir):
             _free_name(layout, name)
-            container = _create(layout, image_id, keep=keep, overlay=overlay)
-            os.symlink(container.container_id, layout.name_path(name))
-            return container
+            return _create(layout, image_id, name, keep=keep, overlay=overlay)
     except OSError as error:
         raise store_error(f"make a container in {layout.containers_dir}", error) from error
 
 
 def remove_container(layout: Layout, container: Container) -> None:
-    """Remove a container that its maker holds; its name is free again."""
+    """Remove a container that its maker holds; its name is free again. StoreError."""
     from chrun.store.removal import discard, empty_trash  # seldom needed when a container starts
 
-    discard(layout, container.directory)
-    os.close(container.lock_fd)
-    _forget_names(layout)
+    try:
+        discard(layout, container.directory)
+        os.close(container.lock_fd)
+        _forget_names(layout)
+    except OSError as error:
+        raise store_error(f"remove {container.directory}", error) from error
     empty_trash(layout)
 
 
@@ -100,29 +101,50 @@ def save_spec(container: Container, spec: Mapping[str, object]) -> None:
 
 
 def list_containers(layout: Layout) -> tuple[Listed, ...]:
-    """Give the containers that run or are kept, in no order."""
-    with hold(layout.names_dir, shared=True):
-        names = _names(layout)
-    found = (_look_at(layout, entry, names) for entry in os.listdir(layout.containers_dir))
-    return tuple(container for container in found if container)
+    """Give the containers that run or are kept, in no order; StoreError when it cannot be read."""
+    try:
+        with hold(layout.names_dir, shared=True):
+            names = _names(layout)
+        found = (_look_at(layout, entry, names) for entry in os.listdir(layout.containers_dir))
+        return tuple(container for container in found if container)
+    except OSError as error:
+        raise store_error(f"list the containers in {layout.containers_dir}", error) from error
 
 
 def clear_abandoned(layout: Layout) -> int:
     """Take away what killed processes left: containers that nobody holds and nobody keeps.
 
-    Gives how many those were; `removal.empty_trash` removes what they hold.
+    Gives how many those were; `removal.empty_trash` removes what they hold. StoreError when that
+    cannot be done.
     """
-    cleared = 0
-    for container_id in os.listdir(layout.containers_dir):
-        cleared += _cleared(layout, container_id)
-    if os.listdir(layout.names_dir):  # chrun-init removes a container's directory, not its name
-        _forget_names(layout)
+    try:
+        cleared = 0
+        for container_id in os.listdir(layout.containers_dir):
+            cleared += _cleared(layout, container_id)
+        if os.listdir(layout.names_dir):  # chrun-init removes a container's directory, not its name
+            _forget_names(layout)
+    except OSError as error:
+        raise store_error(f"clear {layout.containers_dir} up", error) from error
     return cleared
 
 
-def _create(layout: Layout, image_id: str, *, keep: bool, overlay: bool) -> Container:
+def _create(layout: Layout, image_id: str, name: str, *, keep: bool, overlay: bool) -> Container:
     container_id, lock_fd = _make_locked(layout)
-    directory = layout.container_dir(container_id)
+    container = Container(container_id, layout.container_dir(container_id), lock_fd)
+    try:
+        _furnish(container.directory, image_id, keep=keep, overlay=overlay)
+        if name:
+            os.symlink(container_id, layout.name_path(name))
+    except OSError:
+        from chrun.store.removal import discard  # seldom needed when a container starts
+
+        os.close(lock_fd)
+        discard(layout, container.directory)
+        raise
+    return container
+
+
+def _furnish(directory: str, image_id: str, *, keep: bool, overlay: bool) -> None:
     if keep:
         os.symlink("yes", f"{directory}/kept")
     if image_id:
@@ -131,7 +153,6 @@ def _create(layout: Layout, image_id: str, *, keep: bool, overlay: bool) -> Cont
         os.mkdir(f"{directory}/work", 0o700)
         os.mkdir(f"{directory}/upper")
         os.chmod(f"{directory}/upper", _ROOT_MODE)  # whatever the umask
-    return Container(container_id, directory, lock_fd)
 
 
 def _make_locked(layout: Layout) -> tuple[str, int]:
@@ -144,7 +165,11 @@ def _make_locked(layout: Layout) -> tuple[str, int]:
             fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except OSError:
+            os.close(fd)
+            raise
         if os.path.exists(directory):
             return container_id, fd
         os.close(fd)

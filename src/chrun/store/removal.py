@@ -43,6 +43,17 @@ def empty_trash(layout: Layout) -> int:
     what cannot be.
     """
     _check_marker(layout)
+    try:
+        freed, stuck = _empty(layout)
+    except OSError as error:
+        raise store_error(f"empty {layout.trash_dir}", error) from error
+    if stuck:
+        raise StoreError(f"cannot remove {stuck}")
+    return freed
+
+
+def _empty(layout: Layout) -> tuple[int, str]:
+    """Empty the trash; gives bytes, and what could not be removed and why, or ""."""
     freed, stuck = 0, ""
     trash_fd = os.open(layout.trash_dir, _DIRECTORY)
     try:
@@ -56,9 +67,7 @@ def empty_trash(layout: Layout) -> int:
                     stuck = f"{layout.trash_dir}/{name}: {(error.strerror or '').lower()}"
     finally:
         os.close(trash_fd)
-    if stuck:
-        raise StoreError(f"cannot remove {stuck}")
-    return freed
+    return freed, stuck
 
 
 def _check_marker(layout: Layout) -> None:

@@ -36,8 +36,12 @@ class Store:
 
         Shared: nothing that has a name goes while it is held. Whoever looks an image up holds it
         until a container, a lock or the index refers to what was found. Alone: to remove names.
+        StoreError when it cannot be locked.
         """
-        return hold(self.layout.root, shared=shared)
+        try:
+            return hold(self.layout.root, shared=shared)
+        except OSError as error:
+            raise store_error(f"lock the store {self.layout.root}", error) from error
 
     def find_image(self, name: str, platform: str) -> ImageRecord | None:
         """Find an image by a reference as a user types it, or by the start of its ID.

@@ -139,6 +139,15 @@ def test_makers_and_clearers_at_once_never_harm_each_other(layout):
         _end(container)
 
 
+@pytest.mark.parametrize("name", ["", "web"])
+def test_a_container_that_cannot_be_finished_leaves_neither_lock_nor_directory(layout, name):
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(StoreError, match=r"cannot make a container in .*: file name too long"):
+        create_container(layout, "x" * 5000, name=name)
+    assert os.listdir("/proc/self/fd") == before
+    assert os.listdir(layout.containers_dir) == os.listdir(layout.names_dir) == []
+
+
 def test_a_directory_that_cannot_be_made_is_one_line(layout):
     os.rmdir(layout.containers_dir)
     with pytest.raises(StoreError, match=r"cannot make a container in .*: no such file"):
