@@ -21,9 +21,11 @@ from chrun.oci.convert import RunOptions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeVar
+    from typing import NoReturn, TypeVar
 
     from chrun.cli.options import Parsed
+    from chrun.engine.containers import Prepared
+    from chrun.engine.engine import Engine
     from chrun.engine.request import RootfsChoice
 
     Choice = TypeVar("Choice", bound=str)
@@ -112,9 +114,9 @@ def run(words: Sequence[str], root: str) -> int:
 
     from chrun.cli.engine import open_engine
     from chrun.engine.containers import prepare
-    from chrun.runtime.launch import become
 
     engine = open_engine(root, quiet=quiet)
+    init_fd = engine.init_fd  # before there is a container that a broken installation would leave
     prepared = prepare(engine, request)
     for notice in () if quiet else prepared.composed.notices:
         sys.stderr.write(f"chrun: {notice}\n")
@@ -123,7 +125,18 @@ def run(words: Sequence[str], root: str) -> int:
     if not parsed.flag("interactive"):
         _close_input()
     sys.stderr.flush()
-    return become(prepared.composed.encoded, prepared.launch)
+    return _become(engine, prepared, init_fd)
+
+
+def _become(engine: Engine, prepared: Prepared, init_fd: int) -> NoReturn:
+    from chrun.runtime.launch import become
+
+    try:
+        become(prepared.composed.encoded, prepared.launch, init_fd)
+    except BaseException:
+        os.close(prepared.launch.hold_fd)
+        engine.clear_up()  # the container's directory, which is nobody's now
+        raise
 
 
 def _chosen(choices: tuple[Choice, ...], text: str) -> Choice:

@@ -6,7 +6,7 @@ import os
 import subprocess
 from contextlib import ExitStack
 
-from chrun.runtime.launch import command_line, failure, init_refused, open_plan
+from chrun.runtime.launch import INIT_REFUSALS, command_line, failure, init_refused, open_plan
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -64,7 +64,9 @@ class Running:
                     stderr=streams.stderr,
                     text=streams.text,
                 )
-            except PermissionError as error:
+            except OSError as error:
+                if error.errno not in INIT_REFUSALS:  # what the caller gave as a stream, say
+                    raise
                 raise init_refused(error) from error
             own.pop_all()  # they stay open while it runs
 

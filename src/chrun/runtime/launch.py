@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _MFD_NOEXEC_SEAL, _MFD_EXEC = 8, 16  # linux/memfd.h, since Linux 6.3
+INIT_REFUSALS = {
+    errno.EACCES: "ask for: sysctl vm.memfd_noexec=1, or a security policy that allows it",
+    errno.EPERM: "a security policy forbids it",
+    errno.ENOEXEC: "this installation is for another processor: install it again with pip",
+}
 _NAME = "chrun-init"
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 
@@ -76,13 +81,11 @@ def open_init() -> int:
         raise init_refused(error) from error
 
 
-def init_refused(error: PermissionError) -> SandboxError:
-    """Give the error for a system that does not let chrun-init run from a memfd."""
+def init_refused(error: OSError) -> SandboxError:
+    """Give the error for a system that does not run chrun-init from a memfd."""
     reason = (error.strerror or str(error)).lower()
-    return SandboxError(
-        f"cannot run chrun-init from memory: {reason}",
-        hint="ask for: sysctl vm.memfd_noexec=1, or a security policy that allows it",
-    )
+    hint = INIT_REFUSALS.get(error.errno or 0, "")
+    return SandboxError(f"cannot run chrun-init from memory: {reason}", hint=hint)
 
 
 def open_plan(encoded: bytes) -> int:
@@ -102,14 +105,17 @@ def command_line(launch: Launch, plan_fd: int, *words: str) -> list[str]:
     ]
 
 
-def become(encoded: bytes, launch: Launch) -> NoReturn:
-    """Replace this process by chrun-init with a plan: while a container runs there is no Python."""
-    plan_fd, init_fd = open_plan(encoded), open_init()
+def become(encoded: bytes, launch: Launch, init_fd: int) -> NoReturn:
+    """Replace this process by chrun-init with a plan: while a container runs there is no Python.
+
+    `init_fd` is what `open_init` gave. Raises SandboxError where the system refuses to run it.
+    """
+    plan_fd = open_plan(encoded)
     for inherited_fd in (plan_fd, launch.hold_fd):
         os.set_inheritable(inherited_fd, True)
     try:
         os.execve(init_fd, command_line(launch, plan_fd), {})
-    except PermissionError as error:
+    except OSError as error:
         raise init_refused(error) from error
 
 

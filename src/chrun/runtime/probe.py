@@ -106,7 +106,7 @@ def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
 def _start(init_fd: int, argv: list[str], passed: list[tuple[int, int, int]]) -> int:
     try:
         return os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=passed)
-    except PermissionError as error:
+    except OSError as error:
         raise launch.init_refused(error) from error
 
 
