@@ -53,6 +53,8 @@ def copy_layers(layers: Sequence[str], root: str) -> None:
     except OSError as error:
         happened = (error.strerror or str(error)).lower()
         raise RootfsError(f"cannot copy {source or 'layers'} to {root}: {happened}") from error
+    except RecursionError as error:
+        raise RootfsError(f"cannot copy {source}: its directories are too deep") from error
 
 
 def _copy_layer(layer: str, root: str) -> None:

@@ -164,6 +164,16 @@ def test_a_layer_that_is_not_there_is_named(tmp_path: Path) -> None:
         copy_layers(["/nowhere"], str(tmp_path / "root"))
 
 
+def test_a_directory_that_is_too_deep_is_told(tmp_path: Path) -> None:
+    deep = "d/" * 400
+    (tmp_path / "layer" / deep).mkdir(parents=True)
+    try:
+        with pytest.raises(RootfsError, match=r"^cannot copy .*/layer: its directories are too d"):
+            copy_layers([str(tmp_path / "layer")], str(tmp_path / "root"))
+    finally:  # not by shutil, which goes no deeper
+        subprocess.run(["rm", "-r", tmp_path / "layer", tmp_path / "root"], check=True)
+
+
 def test_sockets_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "layer").mkdir()
     with socket.socket(socket.AF_UNIX) as listening:
