@@ -28,7 +28,7 @@ def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
 
 
 def find_mount(path: str) -> MountEntry | None:
-    """Find the mount that a path lies on; None where /proc does not tell."""
+    """Find the mount that a path lies on; None where /proc does not tell, as in some chroots."""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             entries = parse_mountinfo(file.read())
@@ -41,7 +41,10 @@ def find_mount(path: str) -> MountEntry | None:
         if entry.mount_point == "/" or f"{real}/".startswith(f"{entry.mount_point}/")
     ]
     # Of several mounts on one point the last one is seen.
-    return max(enumerate(around), key=lambda item: (len(item[1].mount_point), item[0]))[1]
+    found = max(
+        enumerate(around), key=lambda item: (len(item[1].mount_point), item[0]), default=None
+    )
+    return found[1] if found else None
 
 
 def _unescape(text: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from chrun.linux.mountinfo import MountEntry, find_mount, parse_mountinfo
+from tests.support.needs import needs
 
 TEXT = (
     "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
@@ -15,6 +19,18 @@ def test_lines_with_and_without_optional_fields_are_read():
         MountEntry("/", "ext4", ("rw", "relatime")),
         MountEntry("/with space", "tmpfs", ("ro", "nosuid")),
     )
+
+
+@needs("userns")
+def test_a_path_in_a_chroot_that_is_no_mount_point_lies_on_none(tmp_path):
+    """There mountinfo lists what is below the new root only."""
+    script = (
+        "import os, sys; from chrun.linux.mountinfo import find_mount; "
+        "os.chdir(sys.argv[1]); os.mkdir('proc'); os.system('mount --rbind /proc proc'); os.chroot('.'); "
+        "sys.exit(find_mount('/') is not None)"
+    )
+    inside = ["unshare", "--user", "--map-root-user", "--mount"]
+    subprocess.run([*inside, sys.executable, "-c", script, tmp_path], check=True)
 
 
 def test_a_path_lies_on_the_deepest_mount_around_it():
