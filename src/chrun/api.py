@@ -66,7 +66,7 @@ class RunOptions(TypedDict, total=False):
     capture_output: bool
     timeout: float | None
     check: bool
-    env: Mapping[str, str]
+    env: Mapping[str, str] | None
     working_dir: str
     user: str
     hostname: str
@@ -184,7 +184,7 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
     asked = oci.RunOptions(
         args=_words("args", args),
         entrypoint=None if entrypoint is None else _words("entrypoint", entrypoint),
-        env=tuple(_variable(*pair) for pair in options.get("env", {}).items()),
+        env=tuple(_variable(*pair) for pair in (options.get("env") or {}).items()),
         working_dir=options.get("working_dir", ""),
         hostname=parse_hostname(options.get("hostname", "")),
         mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),

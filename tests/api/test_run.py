@@ -102,6 +102,10 @@ def test_options_are_those_of_the_command_line(root, box, tmp_path):
     assert done.stdout == "1\n/usr\nvolumero\nnamed\n"
 
 
+def test_no_environment_is_none_of_the_callers(root, box):
+    assert sh(root, box, "exit 3", env=None).returncode == 3
+
+
 def test_a_user_can_be_named(root, box):
     assert sh(root, box, "id -u", user="77", capture_output=True, text=True).stdout == "77\n"
 
