@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HELPER_TIMEOUT_SECONDS = 30
 _HUB_SERVER = "https://index.docker.io/v1/"  # the key under which docker keeps Docker Hub's
-_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_HUB_NAMES = ("index.docker.io", DOCKER_HUB, "registry-1.docker.io")  # docker's own goes first
 _TOKEN_USER = "<token>"  # noqa: S105 - how a helper says that its secret is an identity token
 
 
@@ -108,10 +108,10 @@ def _run_owner(runtime_dir: str | None) -> tuple[str, ...]:
 
 
 def _find_in(file: Document, registry: str, repository: str) -> Credential:
-    names = _HUB_NAMES if registry == DOCKER_HUB else {registry}
+    names = _HUB_NAMES if registry == DOCKER_HUB else (registry,)
     server = _HUB_SERVER if registry == DOCKER_HUB else registry
     helpers = file.mapping("credHelpers")
-    for name in (server, *sorted(names)):
+    for name in (server, *names):
         if name in helpers:
             return _ask_helper(helpers[name], server)
     entries = file.document("auths")

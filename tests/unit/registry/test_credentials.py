@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -86,6 +88,23 @@ def test_old_keys_have_a_scheme_and_a_version_around_the_name(home, find, key):
 def test_docker_hub_has_many_names(home, find, key):
     _written(home / ".docker/config.json", auths={key: _auth("alice:secret")})
     assert find("docker.io", "library/redis") == _ALICE
+
+
+def test_of_docker_hubs_names_dockers_own_counts_in_every_process(home, environ):
+    names = ("registry-1.docker.io", "docker.io", "https://index.docker.io/v1/")
+    _written(home / ".docker/config.json", auths={name: _auth(f"{name[-4:]}:1") for name in names})
+    script = (
+        "from chrun.registry.credentials import CredentialStore; "
+        "print(CredentialStore().find('docker.io', 'a/b').username)"
+    )
+    for seed in range(4):
+        found = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**environ, "PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": str(seed)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        assert found.stdout == b"/v1/\n"
 
 
 def test_another_registrys_are_not_found(home, find):
