@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -261,3 +262,13 @@ def test_closing_our_output_ends_the_run(chrun, box):
     running.stdin.close()
     assert time.monotonic() - began < 10
     assert running.returncode != 0
+
+
+def test_a_name_that_a_kept_container_has_tells_where_that_lies(chrun, box):
+    chrun("run", "--keep", "--name", "kept", box, "true")
+    (kept,) = (chrun.home / "containers").iterdir()
+    done = chrun("run", "--name", "kept", box, "true", status=125)
+    assert f"remove {kept}, where it was kept" in done.stderr
+    shutil.rmtree(kept)
+    chrun("run", "--name", "kept", box, "true")
+    chrun("images")  # which clears the name of the container that ended

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from chrun.store.layout import Layout
 
-_ID_BYTES = 32  # what docker has; half of it in `ps`
+_ID_BYTES = 32  # what docker has
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_LENGTH = 128
 _ROOT_MODE = 0o755  # upper/ becomes the container's /, which all its users pass through
@@ -194,9 +194,10 @@ def _free_name(layout: Layout, name: str) -> None:
         return
     holder = _look_at(layout, container_id, {container_id: name})
     if holder:
+        ending = "end it" if holder.running else f"remove {holder.directory}, where it was kept"
         raise ContainerExistsError(
             f"cannot name a container {name}: container {container_id[:12]} is called so",
-            hint="choose another name, or end or remove that container",
+            hint=f"choose another name, or {ending}",
         )
     os.unlink(path)
 
