@@ -27,7 +27,8 @@ class Host(Value):
 
     `privileged` says that this is root as the whole machine knows it, who may mount, make devices
     and give files to anybody; root of a user namespace is an ordinary user here. `lacks` is what
-    asking the kernel (`runtime/probe.py`) showed to be missing.
+    asking the kernel (`runtime/probe.py`) showed to be missing. `refusal` and `remedy` are the
+    likely reason, should user namespaces be refused, and the way out; "" for who needs none.
     """
 
     uid: int
@@ -35,6 +36,8 @@ class Host(Value):
     privileged: bool
     machine: str
     release: str
+    refusal: str = ""
+    remedy: str = ""
     lacks: tuple[Lack, ...] = ()
 
     def lack_of(self, what: Fact) -> Lack | None:
@@ -51,13 +54,16 @@ class Host(Value):
 def read_host() -> Host:
     """Ask who and where this process is, without trying anything."""
     uname = os.uname()
-    effective = caps.effective_mask()
+    privileged = caps.has(caps.effective_mask(), "CAP_SYS_ADMIN") and has_all_ids()
+    refusal, remedy = ("", "") if privileged else why_no_user_namespace()
     return Host(
         uid=os.geteuid(),
         gid=os.getegid(),
-        privileged=caps.has(effective, "CAP_SYS_ADMIN") and has_all_ids(),
+        privileged=privileged,
         machine=uname.machine,
         release=uname.release,
+        refusal=refusal,
+        remedy=remedy,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 
-from chrun.linux.host import why_no_user_namespace
 from chrun.runtime.steps import Note
 
 TYPE_CHECKING = False
@@ -16,7 +15,7 @@ def clone_notes(host: Host) -> tuple[Note, ...]:
     """Explain a refused clone(2) with CLONE_NEWUSER."""
     if host.privileged:
         return ()
-    why, hint = why_no_user_namespace()
+    why, hint = host.refusal, host.remedy
     limit = Note(
         errno.ENOSPC,
         "the limit of user namespaces is reached",

@@ -26,8 +26,8 @@ def test_a_path_in_a_chroot_that_is_no_mount_point_lies_on_none(tmp_path):
     """There mountinfo lists what is below the new root only."""
     script = (
         "import os, sys; from chrun.linux.mountinfo import find_mount; "
-        "os.chdir(sys.argv[1]); os.mkdir('proc'); os.system('mount --rbind /proc proc'); os.chroot('.'); "
-        "sys.exit(find_mount('/') is not None)"
+        "os.chdir(sys.argv[1]); os.mkdir('proc'); os.system('mount --rbind /proc proc'); "
+        "os.chroot('.'); sys.exit(find_mount('/') is not None)"
     )
     inside = ["unshare", "--user", "--map-root-user", "--mount"]
     subprocess.run([*inside, sys.executable, "-c", script, tmp_path], check=True)

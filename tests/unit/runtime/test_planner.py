@@ -55,6 +55,13 @@ def test_the_order_is_that_of_the_design():
     assert kinds(made)[0] is Clone
 
 
+def test_a_plan_is_made_of_what_the_host_value_says_and_of_nothing_else():
+    told = plan(USER.replace(refusal="a reason", remedy="a remedy")).records[0].notes
+    assert ("operation not permitted: a reason", "a remedy") in {
+        (note.text, note.hint) for note in told
+    }
+
+
 def test_an_ordinary_user_maps_ids_before_anything_else_and_filters_last():
     made = plan(USER)
     assert kinds(made)[1] is steps.IdMap
