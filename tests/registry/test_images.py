@@ -169,3 +169,60 @@ def test_pruning_removes_what_pulls_left_and_nothing_that_has_a_name(store, one,
     assert list_images(store) == (one,)
     assert_sound(store.layout)
     assert prune(store).blobs == ()
+
+
+# --- damaged ones
+
+
+def _cut(path):
+    os.truncate(path, 10)
+
+
+@pytest.fixture(params=["manifest_digest", "image_id"])
+def document(request, two):
+    """Which document of the image two is damaged."""
+    return getattr(two, request.param)
+
+
+@pytest.fixture(params=[_cut, os.unlink])
+def damaged(request, store, two, document):
+    """The image two, whose document is no JSON any more, or gone."""
+    request.param(store.layout.blob_path(document))
+    return two
+
+
+def test_the_others_are_listed_found_and_removed_and_nothing_of_the_damaged_one_goes(
+    store, one, damaged
+):
+    told = []
+    assert list_images(store, told.append) == (one,)
+    assert [str(error).startswith(f"cannot read {damaged.reference}: ") for error in told] == [True]
+    assert store.find_image(one.image_id.hex[:12], "linux/amd64") == one
+    remove_image(store, one.reference)
+    prune(store)
+    assert list_images(store) == ()
+    assert all(map(os.path.isdir, damaged.layers))
+    pulled(store, damaged.reference)
+    assert list_images(store) == (damaged,)
+    prune(store)
+    assert len(_layers(store)) == 2
+    assert_sound(store.layout)
+
+
+def test_a_damaged_image_goes_by_force(store, damaged):
+    with pytest.raises(StoreError, match="it is damaged") as caught:
+        remove_image(store, damaged.reference)
+    assert "--force" in caught.value.hint
+    assert remove_image(store, damaged.reference, force=True).untagged == (damaged.reference,)
+    assert _blobs(store) == _layers(store) == scratch_of(store.layout) == []
+
+
+@pytest.mark.parametrize("damage", [_cut, os.unlink])
+def test_what_a_container_stands_on_stays_when_that_cannot_be_read_any_more(store, one, damage):
+    container = create_container(store.layout, str(one.image_id))
+    damage(store.layout.blob_path(one.image_id))
+    remove_image(store, one.reference, force=True)
+    assert all(map(os.path.isdir, one.layers))
+    os.close(container.lock_fd)
+    prune(store)
+    assert _blobs(store) == _layers(store) == []

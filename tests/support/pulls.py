@@ -16,7 +16,7 @@ from chrun.oci.reference import Reference
 from chrun.registry.client import Registry
 from chrun.registry.credentials import CredentialStore
 from chrun.registry.http import Patience
-from chrun.store.lookup import load_records
+from chrun.store.lookup import load_readable
 from tests.support.images import digest_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def assert_sound(layout: Layout) -> None:
     for name in os.listdir(f"{layout.blobs_dir}/sha256"):
         with open(f"{layout.blobs_dir}/sha256/{name}", "rb") as file:
             assert digest_of(file.read()).hex == name
-    for record in load_records(layout):
+    records, broken = load_readable(layout)
+    assert broken == {}
+    for record in records:
         assert all(map(os.path.isdir, record.layers))
 
 

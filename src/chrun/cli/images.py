@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from chrun.cli.engine import open_engine
 from chrun.cli.options import Command, Option, parse_options
-from chrun.cli.output import human_age, human_size, print_table
+from chrun.cli.output import human_age, human_size, print_table, printable
 from chrun.engine.images import list_images
-from chrun.errors import UsageError
+from chrun.errors import StoreError, UsageError
 from chrun.oci.reference import Reference
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def run(words: Sequence[str], root: str) -> int:
         return 0
     if len(parsed.operands) > 1:
         raise UsageError("cannot list images: expected one REPOSITORY[:TAG] at most")
-    images = list_images(open_engine(root, quiet=True).store)
+    images = list_images(open_engine(root, quiet=True).store, _tell)
     chosen = [image for image in images if _is_wanted(image, parsed.operands)]
     rows = [_describe(image, whole_ids=parsed.flag("no-trunc")) for image in chosen]
     if parsed.flag("quiet"):
@@ -65,6 +65,11 @@ def run(words: Sequence[str], root: str) -> int:
             [[_HEADINGS[key] for key in shown], *([row[key] for key in shown] for row in rows)]
         )
     return 0
+
+
+def _tell(error: StoreError) -> None:
+    """Say of a damaged image why it is not in the list, and what mends it."""
+    print(printable(f"chrun: {error} ({error.hint})"), file=sys.stderr)
 
 
 def _is_wanted(image: ImageRecord, names: Sequence[str]) -> bool:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from chrun.errors import ImageInUseError, InvalidReferenceError, NoSuchImageError, UsageError
+from chrun.errors import (
+    ImageInUseError,
+    InvalidReferenceError,
+    NoSuchImageError,
+    StoreError,
+    UsageError,
+)
 from chrun.oci.reference import Reference
 from chrun.store.containers import list_containers
 from chrun.store.gc import collect
-from chrun.store.lookup import id_matches, load_records
+from chrun.store.lookup import id_matches, load_readable
 from chrun.store.refs import remove_refs
 from chrun.store.removal import empty_trash
 from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from chrun.oci.digest import Digest
     from chrun.store.layout import Layout
@@ -28,9 +34,17 @@ class Removed(Value):
     deleted: tuple[Digest, ...]
 
 
-def list_images(store: Store) -> tuple[ImageRecord, ...]:
-    """Give the images in the store, in the order of their names and platforms."""
-    records = load_records(store.layout)
+def list_images(
+    store: Store, tell: Callable[[StoreError], None] | None = None
+) -> tuple[ImageRecord, ...]:
+    """Give the images in the store, in the order of their names and platforms.
+
+    `tell` is called for each that is damaged and therefore left out.
+    """
+    records, broken = load_readable(store.layout)
+    if tell:
+        for error in broken.values():
+            tell(error)
     return tuple(sorted(records, key=lambda image: (image.reference, str(image.config.platform))))
 
 
@@ -39,14 +53,14 @@ def remove_image(store: Store, name: str, *, force: bool = False) -> Removed:
 
     NoSuchImageError when there is none; UsageError when an ID has several names, ImageInUseError
     when a container stands on it: with `force` it loses its names, and its layers stay as long as
-    the container does.
+    the container does. StoreError when it is damaged, unless by `force`; others may be.
     """
     layout = store.layout
     with store.hold(shared=False):
-        records = load_records(layout)
-        doomed = _doomed(records, name)
-        names = frozenset(image.reference for image in doomed)
+        records, broken = load_readable(layout)
+        names = _doomed(records, broken, name)
         if not force:
+            _check_readable(name, broken, names)
             _check_one_name(name, names)
             _check_unused(layout, name, _unnamed(records, names))
         remove_refs(layout, names)
@@ -55,21 +69,31 @@ def remove_image(store: Store, name: str, *, force: bool = False) -> Removed:
     return Removed(tuple(sorted(names)), collected.blobs)
 
 
-def _doomed(records: Sequence[ImageRecord], name: str) -> list[ImageRecord]:
-    """Give the images that a text names: by reference, or else by the start of their ID."""
+def _doomed(records: Sequence[ImageRecord], broken: Collection[str], name: str) -> frozenset[str]:
+    """Give the references of what a text names: that one, or all of the ID that it begins."""
     try:
         canonical = str(Reference.parse(name))
     except InvalidReferenceError:
         canonical = ""
-    named = [image for image in records if image.reference == canonical]
-    found = named or [image for image in records if id_matches(image, name)]
+    if canonical in broken or any(image.reference == canonical for image in records):
+        return frozenset((canonical,))
+    found = [image for image in records if id_matches(image, name)]
     if not found:
         raise NoSuchImageError(
             f"cannot remove {name}: no such image", hint="chrun images lists what is here"
         )
-    if len({image.image_id for image in found}) > 1 and not named:
+    if len({image.image_id for image in found}) > 1:
         raise UsageError(f"cannot remove {name}: several image IDs start with it")
-    return found
+    return frozenset(image.reference for image in found)
+
+
+def _check_readable(name: str, broken: Mapping[str, StoreError], names: frozenset[str]) -> None:
+    for reference in names & broken.keys():
+        raise StoreError(
+            f"cannot remove {name}: whether a container stands on it cannot be told, "
+            "because it is damaged",
+            hint="pull it again, or remove it with --force",
+        ) from broken[reference]
 
 
 def _check_one_name(name: str, names: frozenset[str]) -> None:

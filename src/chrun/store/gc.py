@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 
-from chrun.errors import ChrunError
+from chrun.errors import ContentError
 from chrun.oci.config import parse_config
 from chrun.oci.digest import Digest
 from chrun.oci.manifest import Index, Manifest, parse_document
-from chrun.oci.media_types import INDEXES, MANIFESTS
+from chrun.oci.media_types import CONFIGS, INDEXES, MANIFESTS
 from chrun.store.blobs import has_blob, load_document
 from chrun.store.containers import list_containers
 from chrun.store.faults import store_error
+from chrun.store.layers import has_layer
 from chrun.store.layout import file_name
 from chrun.store.locks import try_hold_file
 from chrun.store.refs import load_refs
@@ -41,12 +42,16 @@ class Collected(Value):
 
 
 class _Roots:
-    """What is in use, gathered from where uses are written down."""
+    """What is in use, gathered from where uses are written down.
+
+    `complete` unless some of that cannot be read: then anything may be in use.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.blobs: set[Digest] = set()
         self.layers: set[Digest] = set()
+        self.complete = True
 
     def add_manifest(self, descriptor: Descriptor, depth: int = 0) -> None:
         """Add a manifest or index, and what it reaches of what is here."""
@@ -55,14 +60,19 @@ class _Roots:
         kinds = INDEXES | MANIFESTS
         if descriptor.media_type not in kinds or not has_blob(self.layout, digest):
             return
-        document = parse_document(str(digest), load_document(self.layout, digest))
+        try:
+            document = parse_document(str(digest), load_document(self.layout, digest))
+        except ContentError:
+            self.complete = False
+            return
         match document:
             case Index(manifests=manifests) if depth < _DEPTH:
                 for manifest in manifests:
                     self.add_manifest(manifest, depth + 1)
             case Manifest(config=config, layers=layers):
-                self.blobs.update(layer.digest for layer in layers)
-                self.add_image(config.digest)
+                self.blobs.update((config.digest, *(layer.digest for layer in layers)))
+                if config.media_type in CONFIGS:  # other things have no layers here
+                    self.add_image(config.digest)
             case Index():
                 return
 
@@ -74,24 +84,29 @@ class _Roots:
             content = load_document(self.layout, image_id)
             try:
                 self.layers.update(parse_config(str(image_id), content).diff_ids)
-            except ChrunError:  # an artifact of another tool, which has no layers here
-                return
+            except ContentError:
+                self.complete = False
+        elif not has_layer(self.layout, image_id):
+            self.complete = False
 
 
 def collect(layout: Layout, *, archives: bool = False) -> Collected:
     """Remove blobs and layers that nothing refers to; with `archives`, those of archives too.
 
-    The caller holds the store alone, and calls `removal.empty_trash` when it does no longer.
-    StoreError, before anything is removed, when what is in use cannot be read.
+    Nothing while the documents of an image that has a name or a container are damaged: it may be
+    that image's. The caller holds the store alone, and calls `removal.empty_trash` when it does no
+    longer. StoreError, before anything is removed, when what is in use cannot be read.
     """
     try:
         if archives:
             for name in os.listdir(layout.archives_dir):
                 os.unlink(f"{layout.archives_dir}/{name}")
         roots = _gather(layout)
+        _clear_scratch(layout)
+        if not roots.complete:
+            return Collected((), (), 0)
         blobs, size = _remove_blobs(layout, roots.blobs)
         layers = tuple(_discard_layers(layout, roots.layers))
-        _clear_scratch(layout)
     except OSError as error:
         raise store_error(f"clear {layout.root} up", error) from error
     return Collected(blobs, layers, size)
@@ -102,6 +117,8 @@ def _gather(layout: Layout) -> _Roots:
     _signature, refs = load_refs(layout)
     for ref in refs:
         roots.add_manifest(ref.descriptor)
+        if ref.resolved and not has_blob(layout, ref.descriptor.digest):
+            roots.complete = False
     for container in list_containers(layout):
         if container.image_id:
             roots.add_image(Digest.parse(container.image_id))

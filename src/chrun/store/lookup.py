@@ -34,13 +34,24 @@ def look_up(layout: Layout, name: str, platform: str) -> tuple[Signature, ImageR
     own = [ref for ref in refs if ref.resolved]
     if found := _best(_named(own, name), wanted):
         return signature, load_record(layout, found)
-    return signature, _identified(layout, own, name)
+    return signature, _identified(layout, name)
 
 
-def load_records(layout: Layout) -> tuple[ImageRecord, ...]:
-    """Read every image that chrun pulled, in the order of the index."""
+def load_readable(layout: Layout) -> tuple[tuple[ImageRecord, ...], dict[str, StoreError]]:
+    """Read what can be read of the images that chrun pulled, in the order of the index.
+
+    The second are the names of those that cannot, and why. StoreError for the index.
+    """
     _signature, refs = load_refs(layout)
-    return tuple(load_record(layout, ref) for ref in refs if ref.resolved)
+    records: list[ImageRecord] = []
+    broken: dict[str, StoreError] = {}
+    for ref in refs:
+        if ref.resolved:
+            try:
+                records.append(load_record(layout, ref))
+            except StoreError as error:
+                broken[ref.name] = error
+    return tuple(records), broken
 
 
 def load_record(layout: Layout, ref: Ref) -> ImageRecord:
@@ -50,7 +61,7 @@ def load_record(layout: Layout, ref: Ref) -> ImageRecord:
         manifest = load_manifest(layout, ref)
         config_digest = manifest.config.digest
         config = parse_config(str(config_digest), load_document(layout, config_digest))
-    except ContentError as error:
+    except (ContentError, StoreError) as error:
         raise StoreError(f"cannot read {ref.name}: {error}", hint="pull it again") from error
     return ImageRecord(
         reference=ref.name,
@@ -68,7 +79,7 @@ def load_manifest(layout: Layout, ref: Ref) -> Manifest:
     digest = ref.descriptor.digest
     document = parse_document(str(digest), load_document(layout, digest))
     if not isinstance(document, Manifest):
-        raise StoreError(f"cannot read {ref.name}: {digest} is an index, expected a manifest")
+        raise StoreError(f"{digest} is an index, expected a manifest")
     return document
 
 
@@ -121,8 +132,8 @@ def _best(refs: list[Ref], wanted: Platform) -> Ref | None:
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
 
-def _identified(layout: Layout, refs: list[Ref], text: str) -> ImageRecord | None:
-    records = [load_record(layout, ref) for ref in refs]
+def _identified(layout: Layout, text: str) -> ImageRecord | None:
+    records, _broken = load_readable(layout)
     found = {record.image_id: record for record in records if id_matches(record, text)}
     if len(found) > 1:
         raise StoreError(
