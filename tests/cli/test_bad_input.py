@@ -238,14 +238,18 @@ def test_a_machine_without_user_namespaces_is_told_which_switch_forbids_them(
     assert done.returncode == (0 if words == ["info"] else 125)
 
 
-def test_a_registry_listed_as_insecure_is_asked_over_plain_http(fresh):
+def test_only_a_registry_listed_as_insecure_is_asked_over_plain_http(fresh):
     with FakeRegistry() as registry:
         registry.add(small(), "app", "latest")
-        name = f"registry.test:{registry.port}/app"
-        proxy = {"HTTP_PROXY": registry.url, "NO_PROXY": "", "no_proxy": ""}
-        listed = {"CHRUN_INSECURE_REGISTRIES": f"other.test,registry.test:{registry.port}"}
-        fresh("pull", name, **proxy, **listed)
-        assert any("http://registry.test" in entry or "/app/" in entry for entry in registry.log)
+        host = f"registry.test:{registry.port}"
+        # in lower case, which wins over a proxy of the machine in capitals
+        env = {"http_proxy": registry.url, "https_proxy": registry.url, "no_proxy": ""}
+        one_line(fresh("pull", f"{host}/app", status=125, **env), f"cannot reach {host}")
+        assert registry.requests == []
+        fresh("pull", f"{host}/app", CHRUN_INSECURE_REGISTRIES=f"other.test,{host}", **env)
+        assert registry.requests
+        for request in registry.requests:
+            assert request.target.startswith(f"http://{host}/v2/")
 
 
 @needs("busybox", "overlay")

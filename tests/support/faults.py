@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 class Request(Value):
-    """One request as it came in; header names are in lower case."""
+    """One request as it came in; header names are in lower case, `target` is of the first line."""
 
     method: str
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: bytes = b""
+    target: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -201,7 +201,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {key.lower(): text for key, text in self.headers.items()}
-        request = Request(self.command, parts.path, parse_qs(parts.query), headers, body)
+        query = parse_qs(parts.query)
+        request = Request(self.command, parts.path, query, headers, body, self.path)
         answer, faults = self.server.registry.respond(request), self.server.registry.faults
         if faults.hang_ups:
             faults.hang_ups -= 1
