@@ -101,6 +101,6 @@ $(VENV)/installed: $(SOURCES) $(VENV)/tools
 
 $(VENV)/test-packages: $(VENV)/tools
 	@tools/need setpriv=util-linux skopeo umoci getfattr=attr zstd mkfs.xfs=xfsprogs \
-		/usr/share/doc/busybox-static=busybox-static
+		/usr/share/doc/busybox-static=busybox-static redis-check-rdb=redis-tools
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	touch $@

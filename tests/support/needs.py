@@ -130,6 +130,7 @@ NEEDS: dict[str, Need] = {
             "zstd",
             "gcc",
             "mkfs.xfs",
+            "redis-check-rdb",
         )
     },
 }
