@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from errno import ENOSPC
+from typing import TYPE_CHECKING
 
 from chrun.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _MOST_ENTRIES = 10_000_000
 _RESERVE_BYTES = 1 << 30
 _RESERVE_SHARE = 20  # of the file system's size, where that is less
+_LOOK_BYTES = 64 << 20  # of tar, between two looks at what is left
 
 
 class Limits(Value):
@@ -25,7 +31,27 @@ def limits_below(directory: str) -> Limits:
     when the directory cannot be looked at.
     """
     status = os.statvfs(directory)
-    reserve = min(_RESERVE_BYTES, status.f_blocks * status.f_frsize // _RESERVE_SHARE)
-    free = max(0, status.f_bavail * status.f_frsize - reserve)
+    free = max(0, _free_bytes(status))
     # Some file systems (btrfs, NFS) do not count inodes and say 0.
     return Limits(free, min(_MOST_ENTRIES, status.f_favail or _MOST_ENTRIES))
+
+
+def while_space_lasts(pieces: Iterable[bytes], directory: str) -> Iterator[bytes]:
+    """Pass pieces on; OSError (ENOSPC) when the file system's reserve is begun meanwhile.
+
+    Layers are unpacked side by side, and each was promised all the space that there was.
+    """
+    passed = 0
+    for piece in pieces:
+        passed += len(piece)
+        if passed >= _LOOK_BYTES:
+            passed = 0
+            if _free_bytes(os.statvfs(directory)) < 0:
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+        yield piece
+
+
+def _free_bytes(status: os.statvfs_result) -> int:
+    """Give what may be used before the reserve; less than 0 when that is begun."""
+    reserve = min(_RESERVE_BYTES, status.f_blocks * status.f_frsize // _RESERVE_SHARE)
+    return status.f_bavail * status.f_frsize - reserve

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from chrun.errors import ContentError, StoreError, UnsafeLayerError, UnsupportedMediaTypeError
 from chrun.layers.compression import decompressed
 from chrun.layers.faults import MalformedError, UnsafeError, shown
+from chrun.layers.limits import while_space_lasts
 from chrun.layers.stream import Stream
 from chrun.layers.tar import entries
 from chrun.layers.tree import Tree
@@ -65,7 +66,8 @@ def _unpack(
     whiteouts: bool,
 ) -> Digest:
     name = b""
-    with Stream(decompressed(chunks), limits.tar_bytes) as stream:
+    pieces = while_space_lasts(decompressed(chunks), directory)
+    with Stream(pieces, limits.tar_bytes) as stream:
         try:
             with Tree(directory, owners, whiteouts=whiteouts) as tree:
                 for entry in entries(stream, limits.entries):
