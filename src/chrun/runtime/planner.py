@@ -62,7 +62,8 @@ def plan_container(spec: Spec, host: Host, rootfs: Rootfs, *, keep: bool = False
         # The working directory is made, if need be, before root's rights are given up.
         steps=(*steps, WorkingDirectory(process.cwd), *_credentials(spec, host)),
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
-        cleanup=() if keep else (RemoveTree(_SCRATCH),),
+        # What overlayfs kept its work in is nothing to keep, and its owner may not even enter it.
+        cleanup=(RemoveTree(f"{_SCRATCH}/work" if keep else _SCRATCH),),
     )
 
 

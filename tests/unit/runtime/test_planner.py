@@ -154,7 +154,7 @@ def test_a_volume_over_etc_keeps_the_machines_files_out_of_it():
 
 
 def test_keeping_leaves_the_scratch_directory():
-    assert plan(keep=True).cleanup == ()
+    assert plan(keep=True).cleanup == (RemoveTree("%/work"),)
     assert plan().cleanup == (RemoveTree("%"),)
 
 
