@@ -16,7 +16,7 @@ from chrun.oci.identity import resolve_identity
 from chrun.oci.spec import IdMapping
 from chrun.rootfs.files import machine_files, machine_files_signature
 from chrun.rootfs.lookup import read_layer_file, visible_layers
-from chrun.rootfs.rootfs import Rootfs, choose_rootfs_kind
+from chrun.rootfs.rootfs import COPY_NAME, Rootfs, choose_rootfs_kind
 from chrun.runtime.launch import Launch
 from chrun.runtime.planner import plan_container
 from chrun.store.containers import create_container, remove_container, save_spec
@@ -97,7 +97,7 @@ def prepare(engine: Engine, request: RunRequest) -> Prepared:
         if composed.rootfs.kind == "copy":
             from chrun.rootfs.copy import copy_layers
 
-            copy_layers(composed.rootfs.layers, container.rootfs_dir)
+            copy_layers(composed.rootfs.layers, f"{container.directory}/{COPY_NAME}")
         if request.keep:
             save_spec(container, composed.spec.to_json())
     except BaseException:

@@ -12,6 +12,7 @@ from chrun.oci.platform import Platform, machine_platform, normalized
 from chrun.runtime.launch import open_init
 from chrun.store.containers import clear_abandoned, create_container, remove_container
 from chrun.store.faults import store_error
+from chrun.store.records import keep_answer
 from chrun.store.store import open_store
 
 TYPE_CHECKING = False
@@ -112,12 +113,12 @@ class Engine:
             read_first_line("/proc/sys/kernel/random/boot_id"),
             tuple(getattr(host, field) for field in Host.fields if field != "lacks"),
         )
-        path = os.path.join(self.store.layout.cache_dir, "host")
+        path = self.store.layout.host_answer_path
         if _is_kept(path, question):
             return host
         lacks = self.probe(host)
         if not lacks:
-            _keep(path, question)
+            keep_answer(path, marshal.dumps(question))
         return host.replace(lacks=lacks)
 
     def probe(self, host: Host) -> tuple[Lack, ...]:
@@ -145,16 +146,6 @@ def _is_kept(path: str, question: Question) -> bool:
     except (OSError, ValueError, TypeError, EOFError):  # none, or written by another Python
         return False
     return kept == question
-
-
-def _keep(path: str, question: Question) -> None:
-    """Write down that nothing is missing; without effect where that cannot be."""
-    try:
-        with open(f"{path}.{os.getpid()}", "wb") as file:
-            file.write(marshal.dumps(question))
-        os.replace(file.name, path)
-    except OSError:  # a full disk: the next one asks again
-        return
 
 
 def _platform(text: str) -> Platform:

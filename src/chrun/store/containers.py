@@ -34,11 +34,6 @@ class Container(Value):
     directory: str
     lock_fd: int
 
-    @property
-    def rootfs_dir(self) -> str:
-        """Where the root file system of a container without overlay is copied to."""
-        return f"{self.directory}/rootfs"
-
 
 class Listed(Value):
     """A container that is there: `running` while somebody holds its lock.

@@ -144,6 +144,11 @@ class Layout(Value):
         return f"{self.root}/cache"
 
     @property
+    def host_answer_path(self) -> str:
+        """The file that says what this machine was asked when nothing was missing."""
+        return f"{self.cache_dir}/host"
+
+    @property
     def base_dir(self) -> str:
         """An empty directory: where chrun-init mounts what it builds on."""
         return f"{self.root}/base"

@@ -89,10 +89,14 @@ def keep_record(
         tuple(map(str, config.diff_ids)),
         tuple(getattr(config, field) for field in ImageConfig.fields[1:]),
     )
-    path = _kept_path(layout, name, platform)
+    keep_answer(_kept_path(layout, name, platform), marshal.dumps(kept))
+
+
+def keep_answer(path: str, answer: bytes) -> None:
+    """Keep what was worked out, in one piece; without effect where that cannot be."""
     try:
         with open(f"{path}.{os.getpid()}", "wb") as file:
-            file.write(marshal.dumps(kept))
+            file.write(answer)
         os.replace(file.name, path)
     except OSError:  # a full disk or too long a name: the next one works it out again
         return
