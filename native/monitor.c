@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
-#include "monitor.h"
+#include "monitor_state.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -30,24 +30,6 @@ enum {
 	POLL_LISTENER,
 	POLL_TERMINAL,
 	POLLS = POLL_TERMINAL + TERMINAL_POLLS,
-};
-
-struct monitor {
-	const struct plan *plan;
-	const struct options *options;
-	struct command command; /* argv is NULL for a plan that executes nothing */
-	uint64_t namespaces;
-	pid_t pid;       /* the container's first process; 0 when it was waited for */
-	int signals;     /* a signalfd */
-	int child, peer; /* the two ends of the socket; the first process has the other one */
-	int lifeline;
-	int listener;    /* of a filter that asks who a process pretends to be */
-	struct identity identity; /* the first process's */
-	bool executed;   /* the first process is the command, or waits for it */
-	bool failed;     /* a step did: the exit status is chrun's own */
-	int killed_for;  /* the signal whose default action was carried out for the container */
-	int status;
-	struct terminal terminal;
 };
 
 /* The first failure counts, and is told where the caller wants to hear of it. */
@@ -139,13 +121,7 @@ static void hear_child(struct monitor *m)
 	close_report(m);
 }
 
-static void kill_container(struct monitor *m)
-{
-	if (m->pid > 0)
-		(void)kill(m->pid, SIGKILL); /* it may have ended: that is what was wanted */
-}
-
-static void reap(struct monitor *m)
+void reap(struct monitor *m)
 {
 	int status;
 
@@ -158,89 +134,6 @@ static void reap(struct monitor *m)
 		m->status = EXIT_SIGNALLED + m->killed_for;
 	else if (!m->failed)
 		m->status = exit_status_from(status);
-}
-
-/* ^Z: what stops is the container, then the monitor, for the shell to see; both go on with fg. */
-static void stop(struct monitor *m)
-{
-	(void)kill(m->command.init ? m->pid : -m->pid, m->command.init ? SIGTSTP : SIGSTOP);
-	terminal_restore(&m->terminal);
-	(void)kill(getpid(), SIGSTOP);
-	terminal_make_raw(&m->terminal);
-	terminal_copy_size(&m->terminal);
-}
-
-/* Kill the container as the signal's default action would have. */
-static void kill_for(struct monitor *m, int number)
-{
-	m->killed_for = number;
-	kill_container(m);
-}
-
-/* A signal that the process blocks only for a moment, as libraries do around fork(2), is lost when
- * the moment is over: look again for a while. */
-static bool is_lost(const struct monitor *m, int number)
-{
-	const struct timespec millisecond = { 0, 1000000 };
-	enum reaction reaction = REACTION_DELAYED;
-
-	for (int tries = 0; reaction == REACTION_DELAYED && tries < 20; tries++) {
-		(void)nanosleep(&millisecond, NULL);
-		reaction = reaction_to(m->pid, number);
-	}
-	return reaction == REACTION_NONE;
-}
-
-/* A process that is PID 1 of its namespace is spared by the kernel where others would be ended, and
- * one that is not executed yet holds signals back. Users expect ^C and kill to work. */
-static void forward(struct monitor *m, int number, bool from_terminal)
-{
-	bool spared = m->namespaces & CLONE_NEWPID && !m->command.init && is_deadly(number);
-	enum reaction reaction = spared ? reaction_to(m->pid, number) : REACTION_OWN;
-
-	if (reaction == REACTION_NONE || (!m->executed && is_deadly(number))) {
-		kill_for(m, number);
-		return;
-	}
-	/* a terminal signals the whole foreground group: so does its container's end of it */
-	(void)kill(from_terminal ? -m->pid : m->pid, number);
-	if (reaction == REACTION_DELAYED && is_lost(m, number))
-		kill_for(m, number);
-}
-
-static void take_signal(struct monitor *m, const struct signalfd_siginfo *info)
-{
-	int number = (int)info->ssi_signo;
-
-	if (number == SIGCHLD) {
-		reap(m);
-		return;
-	}
-	if (m->pid <= 0)
-		return;
-	switch (number) {
-	case SIGPIPE: /* the monitor's own, from relaying */
-	case SIGTTIN:
-	case SIGTTOU:
-		return;
-	case SIGTSTP:
-		stop(m);
-		return;
-	case SIGWINCH:
-		if (m->terminal.master >= 0) {
-			terminal_copy_size(&m->terminal); /* which sends it inside */
-			return;
-		}
-	}
-	forward(m, number, info->ssi_code == SI_KERNEL || number == SIGCONT);
-}
-
-static void take_signals_in(struct monitor *m)
-{
-	struct signalfd_siginfo info;
-
-	while (read(m->signals, &info, sizeof(info)) == sizeof(info))
-		take_signal(m, &info);
 }
 
 static void watch_lifeline(struct monitor *m)

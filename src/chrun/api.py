@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Literal, TypedDict, cast, overload
 
 from chrun.engine.containers import prepare
 from chrun.engine.engine import Engine
+from chrun.engine.mounts import parse_tmpfs, parse_volume
 from chrun.engine.request import (
     ISOLATIONS,
     PULL_POLICIES,
     RunRequest,
     parse_hostname,
-    parse_tmpfs,
-    parse_volume,
 )
 from chrun.engine.running import Running, Streams
 from chrun.errors import UsageError
-from chrun.oci import convert as oci
+from chrun.oci import options as oci
 from chrun.store.layout import absolute, default_root
 from chrun.values import Value
 

@@ -6,7 +6,7 @@ import sys
 
 from chrun.cli.engine import open_engine
 from chrun.cli.options import Command, Option
-from chrun.cli.run import RUN_OPTIONS, parse_run
+from chrun.cli.run_options import RUN_OPTIONS, parse_run
 from chrun.engine.containers import explain
 from chrun.runtime.explain import explain_json, explain_text
 

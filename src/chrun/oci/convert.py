@@ -7,6 +7,7 @@ with, which paths of /proc and /sys are hidden. Pure: who the user is was looked
 from __future__ import annotations
 
 from chrun.errors import UsageError
+from chrun.oci.options import RunOptions
 from chrun.oci.spec import CapabilitySets, IdMapping, Process, ProcessUser, Spec, SpecMount
 from chrun.values import Value
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     from chrun.oci.config import ImageConfig
 
-    Rung = Literal["chroot", "namespaces", "confined"]
+    Rung = Literal["chroot", "namespaces", "confined", "sealed"]
 
-RUNGS: tuple[Rung, ...] = ("chroot", "namespaces", "confined")
+RUNGS: tuple[Rung, ...] = ("chroot", "namespaces", "confined", "sealed")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # What docker leaves to root in a container: enough for services that bind low ports and drop to
@@ -62,23 +63,6 @@ class Identity(Value):
     home: str = "/root"
 
 
-class RunOptions(Value):
-    """What the command line or the API asks for, beside the image and how to isolate it.
-
-    `env` holds NAME=value; `entrypoint` None is the image's.
-    """
-
-    args: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] | None = None
-    env: tuple[str, ...] = ()
-    working_dir: str = ""
-    hostname: str = ""
-    mounts: tuple[SpecMount, ...] = ()
-    terminal: bool = False
-    readonly: bool = False
-    init: bool = False
-
-
 class IdMaps(Value):
     """How ids inside a user namespace stand for ids outside; both empty: no user namespace."""
 
@@ -98,7 +82,7 @@ def make_spec(
 
     `image` is its name, for messages; `rung` how much of the isolation ladder is taken.
     """
-    confined = rung == "confined"
+    confined = rung in {"confined", "sealed"}
     process = Process(
         args=_checked(image, _command_line(image, config, options)),
         env=_checked(image, _environment(config, options, rung, identity)),

@@ -29,6 +29,14 @@ class CapabilitySets(Value):
     ambient: tuple[str, ...] = ()
 
 
+class Rlimit(Value):
+    """One of `process.rlimits`: `name` such as RLIMIT_NOFILE; -1 is no limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+
 class Process(Value):
     """The command, what it sees of its surroundings, and what it may do.
 
@@ -42,6 +50,7 @@ class Process(Value):
     terminal: bool = False
     capabilities: CapabilitySets | None = None
     no_new_privileges: bool = False
+    rlimits: tuple[Rlimit, ...] = ()
 
 
 class SpecMount(Value):
@@ -61,11 +70,64 @@ class IdMapping(Value):
     size: int
 
 
+class Joined(Value):
+    """A namespace that exists already: its type by the spec's name, and the path of its file."""
+
+    type: str
+    path: str
+
+
+class Device(Value):
+    """A device node: `kind` is "c" or "b", `mode` its permission bits, `access` letters of "rwm".
+
+    `source` is the node on this machine that a user namespace, which can make none, binds.
+    """
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    source: str
+    access: str = "rwm"
+    uid: int = 0
+    gid: int = 0
+
+
+class Throttle(Value):
+    """A rate of a block device: `what` is "rbps", "wbps", "riops" or "wiops"."""
+
+    what: str
+    major: int
+    minor: int
+    rate: int
+
+
+class Resources(Value):
+    """`linux.resources`, in the units that docker's flags have; 0 and "" ask for nothing.
+
+    `memory` and `swap` (memory and swap together; -1: no limit) in bytes, `cpu_quota` and
+    `cpu_period` in microseconds, `pids` a number of tasks, `blkio_weight` from 10 to 1000.
+    """
+
+    memory: int = 0
+    swap: int = 0
+    cpu_quota: int = 0
+    cpu_period: int = 0
+    cpu_shares: int = 0
+    cpus: str = ""
+    pids: int = 0
+    blkio_weight: int = 0
+    throttles: tuple[Throttle, ...] = ()
+
+
 class Spec(Value):
     """A container, complete: what to run, in which root, behind which walls.
 
-    `namespaces` holds the spec's names (`pid`, `network`, `mount`, ...); an empty one is the
-    `chroot` rung. `root_path` "" means the root file system that the engine assembles.
+    `namespaces` holds the spec's names (`pid`, `network`, `mount`, ...) of new ones; none at all
+    is the `chroot` rung. `root_path` "" means the root file system that the engine assembles.
+    `seccomp` is "" for no filter, "default" for chrun's own, else a profile as JSON text.
+    `sealed` asks for Landlock and the stricter filter; `timeout_ms` ends the container, 0 never.
     """
 
     process: Process
@@ -74,10 +136,17 @@ class Spec(Value):
     hostname: str = ""
     mounts: tuple[SpecMount, ...] = ()
     namespaces: tuple[str, ...] = ()
+    joined: tuple[Joined, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    resources: Resources = Resources()
+    devices: tuple[Device, ...] = ()
+    seccomp: str = ""
+    sealed: bool = False
+    timeout_ms: int = 0
     init: bool = False  # an annotation in the spec's terms: the runtime puts a reaping PID 1 first
 
     def to_json(self) -> dict[str, object]:

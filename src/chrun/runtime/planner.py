@@ -7,16 +7,14 @@ clone -> id maps -> private mounts -> root file system -> /proc /dev /sys, hidde
 
 from __future__ import annotations
 
-from chrun.linux import caps
-from chrun.linux.seccomp import pretend_root_filter
 from chrun.rootfs import overlay
 from chrun.rootfs.rootfs import COPY_NAME
+from chrun.runtime.credentials import plan_credentials
 from chrun.runtime.mounts import Unprivileged, plan_device, plan_mount
 from chrun.runtime.notes import EXEC_NOTES, clone_notes, overlay_notes
 from chrun.runtime.plan import Clone, Exec, Plan, RemoveTree
 from chrun.runtime.steps import (
     Base,
-    Capabilities,
     Chroot,
     Directory,
     File,
@@ -24,15 +22,12 @@ from chrun.runtime.steps import (
     IdMap,
     Mask,
     MountBase,
-    NoNewPrivileges,
     PivotRoot,
     Propagation,
     ReadOnly,
     Root,
-    Seccomp,
     Symlink,
     Terminal,
-    User,
     WorkingDirectory,
 )
 
@@ -46,12 +41,14 @@ if TYPE_CHECKING:
     from chrun.runtime.steps import Step
 
 _SCRATCH = "%"  # chrun-init knows the container's directory by this name
-_PRETEND_WORDS = "let chown, mknod and setuid succeed without effect"
-_PRETEND_REASON = "one id is mapped, and package managers want no more than their success"
 
 
-def plan_container(spec: Spec, host: Host, rootfs: Rootfs, *, keep: bool = False) -> Plan:
+def plan_container(
+    spec: Spec, host: Host, rootfs: Rootfs, *, keep: bool = False, program: bytes = b""
+) -> Plan:
     """Compose the plan of one container; with `keep` its scratch directory stays.
+
+    `program` is what the spec's seccomp profile was compiled to, b"" for none.
 
     Raises UsageError for a mount that has no meaning here.
     """
@@ -60,7 +57,7 @@ def plan_container(spec: Spec, host: Host, rootfs: Rootfs, *, keep: bool = False
     return Plan(
         clone=Clone(spec.namespaces, clone_notes(host) if "user" in spec.namespaces else ()),
         # The working directory is made, if need be, before root's rights are given up.
-        steps=(*steps, WorkingDirectory(process.cwd), *_credentials(spec, host)),
+        steps=(*steps, WorkingDirectory(process.cwd), *plan_credentials(spec, host, program)),
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
         # What overlayfs kept its work in is nothing to keep, and its owner may not even enter it.
         cleanup=(RemoveTree(f"{_SCRATCH}/work" if keep else _SCRATCH),),
@@ -153,31 +150,6 @@ def _unprivileged(spec: Spec) -> Unprivileged | None:
         for mapping in spec.gid_mappings
     )
     return Unprivileged(tty_group_mapped=tty_group)
-
-
-def _credentials(spec: Spec, host: Host) -> Iterator[Step]:
-    """Who the process is and what it may do: ids, capabilities, no_new_privs, seccomp last.
-
-    Ids come before capabilities, for setuid needs CAP_SETUID; no_new_privs comes before seccomp,
-    for without CAP_SYS_ADMIN it is the condition of a filter; and nothing comes behind the filter
-    that it might forbid.
-    """
-    process, user = spec.process, spec.process.user
-    single_id = sum(mapping.size for mapping in spec.uid_mappings) == 1
-    yield User(user.uid, user.gid, user.additional_gids, bool(spec.uid_mappings))
-    if sets := process.capabilities:
-        yield Capabilities(
-            caps.mask(sets.bounding),
-            caps.mask(sets.effective),
-            caps.mask(sets.permitted),
-            caps.mask(sets.inheritable),
-            caps.mask(sets.ambient),
-        )
-    if process.no_new_privileges:
-        yield NoNewPrivileges()
-    asks = host.lack_of("listener") is None
-    if single_id and (program := pretend_root_filter(host.machine, asks=asks)):
-        yield Seccomp(program, _PRETEND_WORDS, _PRETEND_REASON, listens=asks)
 
 
 def _map_lines(mappings: tuple[IdMapping, ...]) -> str:

@@ -7,7 +7,7 @@ from chrun.engine.engine import Engine
 from chrun.engine.progress import Silent
 from chrun.engine.request import RunRequest
 from chrun.linux.host import Lack
-from chrun.oci.convert import RunOptions
+from chrun.oci.options import RunOptions
 
 
 class WithoutOverlay(Engine):

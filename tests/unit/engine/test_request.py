@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chrun.engine.request import RunRequest, parse_hostname, parse_size, parse_tmpfs, parse_volume
+from chrun.engine.mounts import parse_tmpfs, parse_volume
+from chrun.engine.request import RunRequest, parse_hostname, parse_size
 from chrun.errors import UsageError
 from chrun.oci.spec import SpecMount
 

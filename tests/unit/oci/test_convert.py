@@ -8,7 +8,8 @@ import pytest
 
 from chrun.errors import UsageError
 from chrun.oci.config import ImageConfig
-from chrun.oci.convert import DEFAULT_PATH, Identity, IdMaps, RunOptions, make_spec
+from chrun.oci.convert import DEFAULT_PATH, Identity, IdMaps, make_spec
+from chrun.oci.options import RunOptions
 from chrun.oci.spec import IdMapping, SpecMount
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chrun.linux.host import Host, Lack
 from chrun.oci.config import ImageConfig
-from chrun.oci.convert import Identity, IdMaps, RunOptions, make_spec
+from chrun.oci.convert import Identity, IdMaps, make_spec
+from chrun.oci.options import RunOptions
 from chrun.oci.spec import IdMapping, SpecMount
 from chrun.rootfs.rootfs import MachineFile, Rootfs
 from chrun.runtime import steps

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Signals that reach the monitor, and what becomes of them inside. */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+#include "kernel.h"
+#include "monitor_state.h"
+#include "signals.h"
+
+void kill_container(const struct monitor *m)
+{
+	if (m->pid > 0)
+		(void)kill(m->pid, SIGKILL); /* it may have ended: that is what was wanted */
+}
+
+void stop(struct monitor *m)
+{
+	(void)kill(m->command.init ? m->pid : -m->pid, m->command.init ? SIGTSTP : SIGSTOP);
+	terminal_restore(&m->terminal);
+	(void)kill(getpid(), SIGSTOP);
+	terminal_make_raw(&m->terminal);
+	terminal_copy_size(&m->terminal);
+}
+
+/* Kill the container as the signal's default action would have. */
+static void kill_for(struct monitor *m, int number)
+{
+	m->killed_for = number;
+	kill_container(m);
+}
+
+/* A signal that the process blocks only for a moment, as libraries do around fork(2), is lost when
+ * the moment is over: look again for a while. */
+static bool is_lost(const struct monitor *m, int number)
+{
+	const struct timespec millisecond = { 0, 1000000 };
+	enum reaction reaction = REACTION_DELAYED;
+
+	for (int tries = 0; reaction == REACTION_DELAYED && tries < 20; tries++) {
+		(void)nanosleep(&millisecond, NULL);
+		reaction = reaction_to(m->pid, number);
+	}
+	return reaction == REACTION_NONE;
+}
+
+/* A process that is PID 1 of its namespace is spared by the kernel where others would be ended, and
+ * one that is not executed yet holds signals back. Users expect ^C and kill to work. */
+static void forward(struct monitor *m, int number, bool from_terminal)
+{
+	bool spared = m->namespaces & CLONE_NEWPID && !m->command.init && is_deadly(number);
+	enum reaction reaction = spared ? reaction_to(m->pid, number) : REACTION_OWN;
+
+	if (reaction == REACTION_NONE || (!m->executed && is_deadly(number))) {
+		kill_for(m, number);
+		return;
+	}
+	/* a terminal signals the whole foreground group: so does its container's end of it */
+	(void)kill(from_terminal ? -m->pid : m->pid, number);
+	if (reaction == REACTION_DELAYED && is_lost(m, number))
+		kill_for(m, number);
+}
+
+static void take_signal(struct monitor *m, const struct signalfd_siginfo *info)
+{
+	int number = (int)info->ssi_signo;
+
+	if (number == SIGCHLD) {
+		reap(m);
+		return;
+	}
+	if (m->pid <= 0)
+		return;
+	switch (number) {
+	case SIGPIPE: /* the monitor's own, from relaying */
+	case SIGTTIN:
+	case SIGTTOU:
+		return;
+	case SIGTSTP:
+		stop(m);
+		return;
+	case SIGWINCH:
+		if (m->terminal.master >= 0) {
+			terminal_copy_size(&m->terminal); /* which sends it inside */
+			return;
+		}
+	}
+	forward(m, number, info->ssi_code == SI_KERNEL || number == SIGCONT);
+}
+
+void take_signals_in(struct monitor *m)
+{
+	struct signalfd_siginfo info;
+
+	while (read(m->signals, &info, sizeof(info)) == sizeof(info))
+		take_signal(m, &info);
+}
