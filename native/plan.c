@@ -30,6 +30,7 @@ static const char *const formats[STEP_NUMBERS] = {
 	[STEP_NO_NEW_PRIVS] = "",
 	[STEP_SECCOMP] = "bi",
 	[STEP_WORKING_DIRECTORY] = "t",
+	[STEP_LANDLOCK] = "iiiTI",
 	[STEP_EXEC] = "TTi",
 	[STEP_REMOVE_TREE] = "t",
 };

@@ -31,5 +31,6 @@ step_function step_no_new_privs;
 step_function step_seccomp;
 step_function step_working_directory;
 step_function step_id_map;
+step_function step_landlock;
 
 #endif

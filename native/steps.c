@@ -50,6 +50,7 @@ static step_function *const functions[STEP_EXEC] = {
 	[STEP_NO_NEW_PRIVS] = step_no_new_privs,
 	[STEP_SECCOMP] = step_seccomp,
 	[STEP_WORKING_DIRECTORY] = step_working_directory,
+	[STEP_LANDLOCK] = step_landlock,
 };
 
 /* What must have happened before a step means what it says: without a base directory a name would

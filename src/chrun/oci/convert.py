@@ -83,6 +83,10 @@ def make_spec(
     `image` is its name, for messages; `rung` how much of the isolation ladder is taken.
     """
     confined = rung in {"confined", "sealed"}
+    if rung == "sealed":
+        from chrun.oci.sealed import seal
+
+        options = seal(options)
     process = Process(
         args=_checked(image, _command_line(image, config, options)),
         env=_checked(image, _environment(config, options, rung, identity)),
@@ -91,6 +95,7 @@ def make_spec(
         terminal=options.terminal,
         capabilities=_capabilities(identity) if confined else None,
         no_new_privileges=confined,
+        rlimits=options.limits.rlimits,
     )
     if rung == "chroot":
         return _bare_spec(process, options)
@@ -104,6 +109,10 @@ def make_spec(
         gid_mappings=maps.gids,
         masked_paths=_MASKED_PATHS if confined else (),
         readonly_paths=_READONLY_PATHS if confined else (),
+        resources=options.limits.resources,
+        devices=options.devices,
+        sealed=rung == "sealed",
+        timeout_ms=options.limits.timeout_ms,
         init=options.init,
     )
 

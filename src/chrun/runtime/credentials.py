@@ -39,6 +39,10 @@ def plan_credentials(spec: Spec, host: Host, program: bytes) -> Iterator[Step]:
         )
     if process.no_new_privileges:
         yield NoNewPrivileges()
+    if spec.sealed:
+        from chrun.runtime.landlock import plan_landlock
+
+        yield from plan_landlock(spec)
     asks = host.lack_of("listener") is None
     if single_id and (pretends := pretend_root_filter(host.machine, asks=asks)):
         yield Seccomp(pretends, _PRETEND_WORDS, _PRETEND_REASON, listens=asks)
