@@ -10,6 +10,7 @@ other way round, and `make test` does both. Anything else that is missing skips 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -102,6 +103,11 @@ def _has_busybox() -> bool:
     return TEST_IMAGES.is_dir() or bool(static_busybox())
 
 
+def _has_landlock() -> bool:
+    create_ruleset, ask_for_abi = 444, 1
+    return ctypes.CDLL(None).syscall(create_ruleset, None, 0, ask_for_abi) > 0
+
+
 def _is_plain() -> bool:
     return "CHRUN_TEST_SANITIZED" not in os.environ
 
@@ -117,6 +123,7 @@ NEEDS: dict[str, Need] = {
     "userns": Need(lambda: _as_root_inside("true"), "no user namespace can be made here"),
     "overlay": Need(lambda: _as_root_inside(_OVERLAY), "no overlay in a user namespace here"),
     "busybox": Need(_has_busybox, "there is no official busybox, nor a static one of this system"),
+    "landlock": Need(_has_landlock, "this kernel has no Landlock, or it is switched off"),
     "images": Need(TEST_IMAGES.is_dir, "there are no official images here"),
     "docker": Need(lambda: _succeeds("docker", "info"), "no docker daemon answers"),
     **{

@@ -24,8 +24,9 @@ class NamespaceOptions(Value):
     """Which namespaces are the container's own, and what is set in them.
 
     A mode is "private", "host", "none" (network, ipc) or the path of a namespace's /proc/PID/ns
-    directory, which is joined; network "" is the rung's choice: the host's, or none when sealed. `hosts` are lines of /etc/hosts; `dns`, `dns_search` and
-    `dns_options` replace what this machine's resolver says.
+    directory, which is joined; network "" is the rung's choice: the host's, or none when sealed.
+    `hosts` are lines of /etc/hosts; `dns`, `dns_search` and `dns_options` replace what this
+    machine's resolver says.
     """
 
     network: str = ""
