@@ -8,10 +8,12 @@ import pytest
 
 from tests.support import images
 from tests.support.chrun import Chrun
+from tests.support.probe import make_probe_rootfs
 from tests.support.registry import FakeRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +41,9 @@ def chrun(_pulled: Chrun) -> Iterator[Chrun]:
 def box(registry: FakeRegistry) -> str:
     """The name of the busybox image."""
     return f"{registry.host}/busybox"
+
+
+@pytest.fixture(scope="session")
+def probe_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system with busybox and /probe in it, to look around with (support/probe.py)."""
+    return make_probe_rootfs(tmp_path_factory.mktemp("probe") / "rootfs")
