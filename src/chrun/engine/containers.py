@@ -214,6 +214,11 @@ def _choose_rootfs(
         raise UnsupportedError(
             "cannot use --scratch tmpfs: it needs an overlay, or --rootfs overlay"
         )
+    scratch_bytes = request.scratch_bytes
+    if rung == "sealed" and kind == "overlay":
+        from chrun.oci.sealed import SCRATCH_BYTES
+
+        scratch_bytes = scratch_bytes or SCRATCH_BYTES
     files = machine_files(single_id=not host.privileged) if rung != "chroot" else ()
     layout = engine.store.layout
     return (
@@ -222,7 +227,7 @@ def _choose_rootfs(
             source.layers,
             layout.base_dir,
             layout.mount_points_dir,
-            request.scratch_bytes,
+            scratch_bytes,
             files,
         ),
         notices,
