@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "gate.h"
 #include "kernel.h"
 #include "messages.h"
 #include "steps.h"
@@ -53,10 +54,13 @@ static int detach(struct container *c, int monitor)
 	return error;
 }
 
-static int build_and_run(struct container *c, const struct command *command, int monitor)
+static int build_and_run(struct container *c, const struct command *command, int monitor,
+			 bool is_held)
 {
 	int error = detach(c, monitor);
 
+	if (!error && is_held)
+		error = gate_begin(c->monitor);
 	if (!error)
 		error = run_steps(c);
 	if (error || !command->argv)
@@ -75,7 +79,7 @@ void run_container(const struct plan *plan, const struct options *options,
 		.root = -1,
 		.quiet = options->report >= 0,
 	};
-	int status = build_and_run(&c, command, monitor);
+	int status = build_and_run(&c, command, monitor, options->gate >= 0);
 
 	if (status >= 0)
 		_exit(status);

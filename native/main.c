@@ -47,7 +47,8 @@ static bool read_option(struct options *options, const char *word)
 	} known[] = {
 		{ "plan", &options->plan, NULL },         { "report", &options->report, NULL },
 		{ "lifeline", &options->lifeline, NULL }, { "hold", &options->hold, NULL },
-		{ "id", NULL, &options->id },             { "scratch", NULL, &options->scratch },
+		{ "gate", &options->gate, NULL },         { "id", NULL, &options->id },
+		{ "scratch", NULL, &options->scratch },
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
@@ -133,7 +134,9 @@ static int leave_stdio(int *fd)
 /* Whoever closed one of 0, 1 and 2 must not have it become something of ours. */
 static int fill_stdio(struct options *options)
 {
-	int *const ours[] = { &options->plan, &options->report, &options->lifeline, &options->hold };
+	int *const ours[] = {
+		&options->plan, &options->report, &options->lifeline, &options->hold, &options->gate,
+	};
 	int fd, error = 0;
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours) && !error; i++)
@@ -158,7 +161,7 @@ int main(int argc, char **argv)
 {
 	static struct plan plan;
 	struct options options = {
-		.plan = -1, .report = -1, .lifeline = -1, .hold = -1, .id = "", .scratch = "",
+		.plan = -1, .report = -1, .lifeline = -1, .hold = -1, .gate = -1, .id = "", .scratch = "",
 	};
 	const char *problem;
 	int error;

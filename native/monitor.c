@@ -14,6 +14,7 @@
 
 #include "files.h"
 #include "first.h"
+#include "gate.h"
 #include "kernel.h"
 #include "messages.h"
 #include "pretend.h"
@@ -28,6 +29,7 @@ enum {
 	POLL_CHILD,
 	POLL_LIFELINE,
 	POLL_LISTENER,
+	POLL_GATE,
 	POLL_TERMINAL,
 	POLLS = POLL_TERMINAL + TERMINAL_POLLS,
 };
@@ -91,11 +93,15 @@ static int start(struct monitor *m)
 		run_container(m->plan, m->options, &m->command, m->peer);
 	}
 	close(m->peer);
+	if (m->pid > 0 && m->gate.fd >= 0)
+		gate_hold(&m->gate, m->pid, m->child);
 	return m->pid < 0 ? m->pid : 0;
 }
 
-static void close_report(const struct monitor *m)
+/* From here on the command is on its own. */
+static void begin(struct monitor *m)
 {
+	m->executed = true;
 	if (m->options->report >= 0)
 		close(m->options->report);
 }
@@ -115,17 +121,17 @@ static void hear_child(struct monitor *m)
 			fail(m, message.failure.position, (int)message.failure.error);
 	if (heard == -EAGAIN)
 		return;
-	m->executed = true;
 	close(m->child);
 	m->child = -1;
-	close_report(m);
+	if (m->gate.fd < 0)
+		begin(m);
 }
 
 void reap(struct monitor *m)
 {
 	int status;
 
-	if (m->pid <= 0 || waitpid(m->pid, &status, WNOHANG) <= 0)
+	if (m->pid <= 0 || !gate_wait(&m->gate, m->pid, &status))
 		return;
 	m->pid = 0;
 	if (m->child >= 0)
@@ -144,6 +150,32 @@ static void watch_lifeline(struct monitor *m)
 		return;
 	m->lifeline = -1;
 	kill_container(m);
+}
+
+/* The container is not what it must be, as the inspector says; or nobody can say. */
+static void shut_out(struct monitor *m, const char *said)
+{
+	if (m->failed || m->killed_for)
+		return; /* which is why there is nothing to look at any more */
+	m->failed = true;
+	m->status = EXIT_CHRUN_FAILED;
+	terminal_restore(&m->terminal);
+	if (*said)
+		say_as_it_is(said + 1);
+	else if (m->options->report < 0)
+		say_failure("start the container", NULL, "nobody is left to look at it first", "");
+	kill_container(m);
+}
+
+static void hear_gate(struct monitor *m)
+{
+	char said[2048];
+	enum gate_answer answer = gate_hear(&m->gate, said, sizeof(said));
+
+	if (answer == GATE_OPEN)
+		begin(m);
+	else if (answer == GATE_SHUT)
+		shut_out(m, said);
 }
 
 static void hear_listener(struct monitor *m, short events)
@@ -165,6 +197,7 @@ static void wait_for_end(struct monitor *m)
 		polls[POLL_CHILD] = (struct pollfd){ m->child, POLLIN, 0 };
 		polls[POLL_LIFELINE] = (struct pollfd){ m->lifeline, POLLIN, 0 };
 		polls[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
+		polls[POLL_GATE] = (struct pollfd){ m->gate.fd, POLLIN, 0 };
 		terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
 		if (poll(polls, POLLS, -1) < 0)
 			continue; /* EINTR, after being stopped */
@@ -176,6 +209,8 @@ static void wait_for_end(struct monitor *m)
 			watch_lifeline(m);
 		if (polls[POLL_LISTENER].revents)
 			hear_listener(m, polls[POLL_LISTENER].revents);
+		if (polls[POLL_GATE].revents)
+			hear_gate(m);
 		if (m->pid > 0 && terminal_is_elsewhere(polls + POLL_TERMINAL))
 			stop(m); /* as SIGTTIN would: then fg says when there is a terminal again */
 		else
@@ -244,6 +279,7 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.plan = plan;
 	m.options = options;
 	m.lifeline = options->lifeline;
+	m.gate.fd = options->gate;
 	m.namespaces = namespaces_of(plan);
 	m.child = m.peer = m.signals = m.listener = -1;
 	m.terminal.master = m.terminal.slave = -1;

@@ -9,7 +9,7 @@
 
 /* How chrun-init was started. Descriptors are -1, texts "", where nothing was given. */
 struct options {
-	int plan, report, lifeline, hold;
+	int plan, report, lifeline, hold, gate;
 	const char *id, *scratch;
 	char **tail; /* words that end the command line, then NULL */
 };

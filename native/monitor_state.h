@@ -4,6 +4,7 @@
 #define CHRUN_MONITOR_STATE_H
 
 #include "command.h"
+#include "gate.h"
 #include "monitor.h"
 #include "pretend.h"
 #include "terminal.h"
@@ -17,6 +18,7 @@ struct monitor {
 	int signals;     /* a signalfd */
 	int child, peer; /* the two ends of the socket; the first process has the other one */
 	int lifeline;
+	struct gate gate;
 	int listener;    /* of a filter that asks who a process pretends to be */
 	struct identity identity; /* the first process's */
 	bool executed;   /* the first process is the command, or waits for it */

@@ -26,6 +26,15 @@ static void add_byte(struct line *line, char byte)
 	line->bytes[line->length++] = byte;
 }
 
+void say_as_it_is(const char *text)
+{
+	struct line line = { .length = 0 };
+
+	for (; *text; text++)
+		add_byte(&line, *text);
+	flush(&line);
+}
+
 /* The length of the control character that a text starts with, 0 for anything else. Some are two
  * bytes of UTF-8: U+009B begins escape sequences as ESC [ does. */
 static size_t control_length(const char *text)

@@ -24,6 +24,9 @@ const char *text_of(struct line *line);
 /* End the line and write it to stderr. */
 void say(struct line *line);
 
+/* Write a text that is whole lines, of words that need no care. */
+void say_as_it_is(const char *text);
+
 /* Say `chrun: cannot WORDS: TEXT`, and `hint: HINT` below unless the hint is empty. `name`, unless
  * it is NULL, is a word of the user's that is quoted behind WORDS. */
 void say_failure(const char *words, const char *name, const char *text, const char *hint);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The gate: with `gate=FD` the command stands still behind its execve(2), before its first
+ * instruction, until whoever has the socket's other end has looked at it. ptrace(2) holds it there,
+ * because only after execve(2) are its capabilities and descriptors what they will be. */
+#ifndef CHRUN_GATE_H
+#define CHRUN_GATE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct gate {
+	int fd;      /* the inspector's socket; -1 without one, and when it was answered */
+	pid_t held;  /* who is traced: the first process, or what it forks; 0: nobody */
+	bool stands; /* it is behind its execve(2) */
+};
+
+enum gate_answer { GATE_SILENT, GATE_OPEN, GATE_SHUT };
+
+/* In the monitor: hold a new process, and let it begin. Where ptrace(2) is refused the inspector is
+ * told so, and the process does not begin. `child` is the monitor's end of their socket. */
+void gate_hold(struct gate *g, pid_t pid, int child);
+
+/* In the container's first process: begin when one is held. */
+int gate_begin(int monitor);
+
+/* As waitpid(2) with WNOHANG for the first process, but for the stops of who is held. */
+bool gate_wait(struct gate *g, pid_t pid, int *status);
+
+/* Hear the inspector. Once the answer is GATE_OPEN nobody is held any more; when it is GATE_SHUT,
+ * what the inspector has to say about it is in `said`, ended by a NUL. */
+enum gate_answer gate_hear(struct gate *g, char *said, size_t size);
+
+#endif

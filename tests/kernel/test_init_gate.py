@@ -1,0 +1,209 @@
+"""The gate: the command stands still behind its execve until whoever asked has looked at it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from chrun.runtime.plan import Clone, Exec, Plan
+from chrun.runtime.steps import Capabilities, NoNewPrivileges, Seccomp
+from tests.support.box import CONTAINER_ID, INIT, TIMEOUT_SECONDS, open_plan, start_init
+from tests.support.needs import needs
+
+pytestmark = needs("busybox", "overlay")
+
+_SYS_PTRACE = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
+BOTH = pytest.mark.parametrize("init", [False, True], ids=["alone", "behind PID 1"])
+
+
+class Guarded:
+    """A container with a gate, and the inspector's end of the socket."""
+
+    def __init__(self, plan, *words, fds=(), **options):
+        self.gate, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other:
+            fds = (other.fileno(), *fds)
+            words = (f"gate={other.fileno()}", *words)
+            self.process = start_init(plan, *words, fds=fds, **options)
+        self.gate.settimeout(TIMEOUT_SECONDS)
+
+    def arrive(self):
+        """Wait until the command stands at the gate; give its pid."""
+        arrival = self.gate.recv(8)
+        pid, error = (int.from_bytes(half, "little") for half in (arrival[:4], arrival[4:]))
+        assert error == 0
+        return pid
+
+    def answer(self, word=b"+"):
+        self.gate.send(word)
+        return self.end()
+
+    def end(self):
+        with self.gate:
+            out, err = self.process.communicate(timeout=TIMEOUT_SECONDS)
+        return self.process.returncode, out, err
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: content.strip() for key, _, content in (line.partition(":") for line in lines)}
+
+
+@BOTH
+def test_the_command_stands_behind_its_execve_until_the_answer(box, init):
+    guarded = Guarded(box.plan("sh", "-c", "echo ran; exit 3", init=init))
+    pid = guarded.arrive()
+    assert os.readlink(f"/proc/{pid}/exe").endswith("/sh")
+    assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
+    assert status_of(pid)["State"].startswith("t")
+    time.sleep(0.1)
+    assert guarded.process.poll() is None
+    assert guarded.answer() == (3, "ran\n", "")
+
+
+@BOTH
+def test_what_is_seen_at_the_gate_is_what_execve_left(box, init):
+    none = Capabilities(0, 0, 0, 0, 0)
+    guarded = Guarded(box.plan("true", init=init, after=[none, NoNewPrivileges()]))
+    status = status_of(guarded.arrive())
+    assert {int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {0}
+    assert status["NoNewPrivs"] == "1"
+    assert guarded.answer() == (0, "", "")
+
+
+@BOTH
+def test_nothing_of_the_tracing_remains(box, init):
+    script = "grep TracerPid /proc/self/status; grep TracerPid /proc/1/status"
+    guarded = Guarded(box.plan("sh", "-c", script, init=init))
+    guarded.arrive()
+    assert guarded.answer() == (0, "TracerPid:\t0\n" * 2, "")
+
+
+@BOTH
+def test_the_command_can_be_stopped_and_continued_behind_the_gate(box, init):
+    script = "sh -c 'kill -STOP $$; echo went on' & while ! grep -q ' (sh) T' /proc/$!/stat; do :; done; kill -CONT $!; wait"
+    guarded = Guarded(box.plan("sh", "-c", script, init=init))
+    guarded.arrive()
+    assert guarded.answer() == (0, "went on\n", "")
+
+
+@BOTH
+def test_a_refusal_ends_the_container_before_an_instruction_of_it_ran(box, init):
+    guarded = Guarded(box.plan("sh", "-c", "echo ran", init=init))
+    pid = guarded.arrive()
+    assert guarded.answer(b"-chrun: no\nhint: mend it\n") == (125, "", "chrun: no\nhint: mend it\n")
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@BOTH
+def test_without_an_inspector_nothing_runs(box, init):
+    guarded = Guarded(box.plan("sh", "-c", "echo ran", init=init))
+    guarded.arrive()
+    guarded.gate.close()
+    status, out, err = guarded.end()
+    assert (status, out) == (125, "")
+    assert err == "chrun: cannot start the container: nobody is left to look at it first\n"
+
+
+def test_a_word_that_comes_too_early_opens_nothing(box):
+    guarded = Guarded(box.plan("sh", "-c", "echo ran"))
+    guarded.gate.send(b"+")
+    status, out, _ = guarded.end()
+    assert (status, out) == (125, "")
+
+
+@BOTH
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_container_that_stands_at_the_gate(box, init, number):
+    guarded = Guarded(box.plan("sh", "-c", "echo ran", init=init))
+    guarded.arrive()
+    guarded.process.send_signal(number)
+    assert guarded.process.wait(TIMEOUT_SECONDS) == 128 + number
+    assert guarded.gate.recv(8) == b""
+    assert guarded.end()[1:] == ("", "")
+
+
+@BOTH
+def test_the_lifeline_ends_a_container_that_stands_at_the_gate(box, init):
+    lifeline, other_end = os.pipe()
+    guarded = Guarded(
+        box.plan("sh", "-c", "echo ran", init=init), f"lifeline={lifeline}", fds=[lifeline]
+    )
+    os.close(lifeline)
+    guarded.arrive()
+    os.close(other_end)
+    assert guarded.process.wait(TIMEOUT_SECONDS) == 137
+    assert guarded.end()[1:] == ("", "")
+
+
+@BOTH
+def test_a_killed_monitor_takes_who_stands_at_the_gate_along(box, init):
+    guarded = Guarded(box.plan("sh", "-c", "echo ran", init=init))
+    pid = guarded.arrive()
+    guarded.process.kill()
+    assert guarded.end()[1:] == ("", "")
+    for _ in range(200):
+        if not Path(f"/proc/{pid}").exists():
+            break
+        time.sleep(0.01)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@BOTH
+def test_a_step_that_fails_is_told_as_ever_and_nobody_arrives(box, init):
+    guarded = Guarded(box.plan("no-such-command", init=init))
+    assert guarded.gate.recv(8) == b""
+    status, _, err = guarded.end()
+    assert status == 127
+    assert 'cannot run "no-such-command"' in err
+
+
+def test_a_script_arrives_once_as_its_interpreter(box):
+    script = "printf '#!/bin/sh\\necho ran\\n' > /tmp/s; chmod +x /tmp/s; exec /tmp/s"
+    guarded = Guarded(box.plan("sh", "-c", script))
+    guarded.arrive()
+    assert guarded.answer() == (0, "ran\n", "")
+
+
+@BOTH
+def test_the_gates_socket_does_not_reach_the_container(box, init):
+    script = "ls -l /proc/self/fd /proc/1/fd 2>/dev/null | grep -c socket"
+    guarded = Guarded(box.plan("sh", "-c", script, init=init))
+    guarded.arrive()
+    assert guarded.answer() == (1, "0\n", "")
+
+
+def instruction(code, operand, if_true=0, if_false=0):
+    head = code.to_bytes(2, "little") + bytes((if_true, if_false))
+    return head + operand.to_bytes(4, "little")
+
+
+def test_where_ptrace_is_forbidden_the_inspector_hears_it_and_nothing_runs(box):
+    """A filter that answers EPERM stands for Yama's scope 3 and for outer containers."""
+    refuse = Seccomp(
+        instruction(0x20, 0)
+        + instruction(0x15, _SYS_PTRACE, 0, 1)
+        + instruction(0x06, 0x00050000 | errno.EPERM)
+        + instruction(0x06, 0x7FFF0000),
+        "forbid ptrace",
+        "",
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    argv = (INIT, "plan=0", f"id={CONTAINER_ID}", "gate=1")
+    outer = Plan(Clone(()), (NoNewPrivileges(), refuse), Exec(argv, (), False))
+    plan_fd = open_plan(box.plan("sh", "-c", "echo ran"))
+    process = start_init(outer, stdin=plan_fd, stdout=theirs.fileno())
+    theirs.close()
+    os.close(plan_fd)
+    with ours:
+        ours.settimeout(TIMEOUT_SECONDS)
+        assert ours.recv(8) == bytes(4) + errno.EPERM.to_bytes(4, "little")
+        ours.send(b"-chrun: it is forbidden\n")
+        _, err = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert (process.returncode, err) == (125, "chrun: it is forbidden\n")
