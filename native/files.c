@@ -25,6 +25,14 @@ int host_path(const char *scratch, const char *path, char *whole, size_t size)
 	return 0;
 }
 
+int open_host_path(const char *scratch, const char *path, int flags)
+{
+	char whole[PATH_MAX];
+	int error = host_path(scratch, path, whole, sizeof(whole));
+
+	return error ? error : result(open(whole, flags | O_CLOEXEC));
+}
+
 static int write_all(int fd, const char *bytes, size_t length)
 {
 	while (length) {

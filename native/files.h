@@ -11,6 +11,9 @@
 /* Write a host path as the kernel wants it: "%" stands for the scratch directory. */
 int host_path(const char *scratch, const char *path, char *whole, size_t size);
 
+/* Open a host path. */
+int open_host_path(const char *scratch, const char *path, int flags);
+
 /* Write one of the files of /proc that are settings. */
 int write_setting(const char *path, const char *bytes, size_t length);
 

@@ -14,14 +14,6 @@
 #include "mounts.h"
 #include "root.h"
 
-static int open_host_path(const struct container *c, const char *path, int flags)
-{
-	char whole[PATH_MAX];
-	int error = host_path(c->scratch, path, whole, sizeof(whole));
-
-	return error ? error : result(open(whole, flags | O_PATH | O_CLOEXEC));
-}
-
 int step_propagation(struct container *c, const struct field *f)
 {
 	(void)c, (void)f;
@@ -36,7 +28,9 @@ int step_base(struct container *c, const struct field *f)
 
 	if (!error)
 		error = result(mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options));
-	if (!error)
+	if (error == -EACCES) /* there is no way to it; but the monitor let this process begin there */
+		error = mount_tmpfs_here(options, MS_NOSUID | MS_NODEV);
+	else if (!error)
 		error = result(chdir(path));
 	c->based = !error;
 	return error;
@@ -88,7 +82,8 @@ int step_mount(struct container *c, const struct field *f)
 	/* An image whose /proc is a symlink would have it mounted elsewhere, and what is written
 	 * "to /proc" would go where the image says (CVE-2019-19921). */
 	closing int fd = root_open(c->root, target,
-				   ROOT_MAKE_DIRECTORY | (follow ? 0 : ROOT_NO_LINKS));
+				   follow ? volume_target(target, true)
+					  : ROOT_MAKE_DIRECTORY | ROOT_NO_LINKS);
 
 	return fd < 0 ? fd : mount_on(fd, fstype, fstype, f[2].number, options);
 }
@@ -97,33 +92,39 @@ int step_bind(struct container *c, const struct field *f)
 {
 	const char *source = f[0].text, *target = f[1].text;
 	bool recursive = f[2].number;
-	closing int fd = open_host_path(c, source, 0);
+	closing int fd = open_host_path(c->scratch, source, O_PATH);
 	struct stat status;
 
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &status) < 0)
 		return -errno;
-	return bind_at(fd, c->root, target,
-		       S_ISDIR(status.st_mode) ? ROOT_MAKE_DIRECTORY : ROOT_MAKE_FILE, recursive,
-		       f[3].number);
+	return bind_at(fd, c->root, target, volume_target(target, S_ISDIR(status.st_mode)),
+		       recursive, f[3].number);
 }
 
 int step_node(struct container *c, const struct field *f)
 {
 	const char *name;
-	closing int parent = root_open_parent(c->root, f[0].text, &name);
+	closing int parent = root_open_parent(c->root, f[0].text, ROOT_MAKE_DIRECTORY, &name);
+	mode_t mode = (mode_t)f[1].number;
 	dev_t device = makedev((unsigned)f[2].number, (unsigned)f[3].number);
+	uid_t uid = (uid_t)f[4].number;
+	gid_t gid = (gid_t)f[5].number;
+	int error;
 
 	if (parent < 0)
 		return parent;
-	return result(mknodat(parent, name, S_IFCHR | (mode_t)f[1].number, device));
+	error = result(mknodat(parent, name, mode & S_IFMT ? mode : S_IFCHR | mode, device));
+	if (error || !(uid | gid))
+		return error;
+	return result(fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW));
 }
 
 int step_link(struct container *c, const struct field *f)
 {
 	const char *points_to = f[0].text, *name;
-	closing int parent = root_open_parent(c->root, f[1].text, &name);
+	closing int parent = root_open_parent(c->root, f[1].text, 0, &name);
 
 	return parent < 0 ? parent : result(symlinkat(points_to, parent, name));
 }
@@ -137,7 +138,7 @@ int step_file(struct container *c, const struct field *f)
 {
 	const char *target = f[0].text, *last;
 	bool expanded = f[3].number, optional = f[4].number;
-	closing int parent = optional ? root_open_parent(c->root, target, &last) : -1;
+	closing int parent = optional ? root_open_parent(c->root, target, 0, &last) : -1;
 
 	if (optional && is_absent(parent))
 		return 0;

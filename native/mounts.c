@@ -12,7 +12,7 @@
 #include "root.h"
 
 /* statvfs(3)'s flags are mount(2)'s, but for relatime */
-enum { STATVFS_RELATIME = 0x1000, KEPT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC };
+enum { STATVFS_RELATIME = 0x1000 };
 
 struct fd_path fd_path(int fd)
 {
@@ -33,12 +33,28 @@ int mount_on(int target, const char *source, const char *fstype, unsigned long f
 	return result(mount(source, fd_path(target).text, fstype, flags, options));
 }
 
-static int set_flags(int fd, unsigned long flags, int how)
+int volume_target(const char *path, bool directory)
+{
+	return (directory ? ROOT_MAKE_DIRECTORY : ROOT_MAKE_FILE) |
+	       (strncmp(path, "/proc/", 6) == 0 ? 0 : ROOT_NO_PROC);
+}
+
+int set_attributes(int fd, struct mount_attributes *attributes, unsigned how)
+{
+	return result(syscall(SYS_mount_setattr, fd, "", how | EMPTY_PATH, attributes,
+			      sizeof(*attributes)));
+}
+
+int move_tree(int tree, int target)
+{
+	return result(syscall(SYS_move_mount, tree, "", target, "", MOVE_EMPTY_PATHS));
+}
+
+static int set_flags(int fd, unsigned long flags, unsigned how)
 {
 	struct mount_attributes attributes = { .set = flags }; /* MOUNT_ATTR_* equal MS_* here */
 
-	return result(syscall(SYS_mount_setattr, fd, "", (unsigned)how | EMPTY_PATH, &attributes,
-			      sizeof(attributes)));
+	return set_attributes(fd, &attributes, how);
 }
 
 /* The way before Linux 5.12. A remount replaces all flags, and in a user namespace those that are
@@ -72,10 +88,8 @@ static int bind_with_flags(int source, int target, bool recursive, unsigned long
 	int error = tree < 0 ? tree : 0;
 
 	if (!error && flags)
-		error = set_flags(tree, flags, (int)how);
-	if (error)
-		return error;
-	return result(syscall(SYS_move_mount, tree, "", target, "", MOVE_EMPTY_PATHS));
+		error = set_flags(tree, flags, how);
+	return error ? error : move_tree(tree, target);
 }
 
 static int bind_by_path(int source, int target, bool recursive)

@@ -4,6 +4,9 @@
 #define CHRUN_MOUNTS_H
 
 #include <stdbool.h>
+#include <sys/mount.h>
+
+#include "kernel.h"
 
 struct fd_path {
 	char text[32];
@@ -13,6 +16,9 @@ struct fd_path {
  * what was opened, whoever renames what meanwhile. */
 struct fd_path fd_path(int fd);
 
+/* The flags of a mount that steps may set. */
+enum { KEPT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC };
+
 /* mount(2) on a descriptor. */
 int mount_on(int target, const char *source, const char *fstype, unsigned long flags,
 	     const char *options);
@@ -21,6 +27,20 @@ int mount_on(int target, const char *source, const char *fstype, unsigned long f
  * MS_NODEV and MS_NOEXEC hold for all that lies below; they are only ever added. */
 int bind_at(int source, int root, const char *target, int how, bool recursive,
 	    unsigned long flags);
+
+/* How root_open finds a volume's target: what is missing is made, and an image's links may lead
+ * there, but not into /proc, where a file means more than its bytes. */
+int volume_target(const char *path, bool directory);
+
+/* mount_setattr(2) for a mount that a descriptor is open on; `how` may be RECURSIVE. */
+int set_attributes(int fd, struct mount_attributes *attributes, unsigned how);
+
+/* Put a tree of mounts that nobody sees yet on what is open. */
+int move_tree(int tree, int target);
+
+/* Mount a tmpfs on the working directory, and make its root that. Flags as MOUNT_ATTR_* has them, too;
+ * options are key=value. */
+int mount_tmpfs_here(const char *options, unsigned flags);
 
 /* Make the mount that a descriptor is open on read-only, and leave its other flags. */
 int make_read_only(int fd);

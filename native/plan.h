@@ -34,12 +34,15 @@ enum step_number {
 	STEP_SECCOMP = 24,
 	STEP_WORKING_DIRECTORY = 25,
 	STEP_LANDLOCK = 26,
+	STEP_GRAB = 34,
+	STEP_PLACE = 36,
+	STEP_LIKE = 37,
 	STEP_EXEC = 64,
 	STEP_REMOVE_TREE = 65,
 	STEP_NUMBERS = 66,
 };
 
-enum { MAX_FIELDS = 5 };
+enum { MAX_FIELDS = 6 };
 
 /* A place in the plan, and the end of what may be read from it. */
 struct cursor {

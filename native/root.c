@@ -72,14 +72,19 @@ static int walk_up(struct walk *w)
 	return walk_again(w);
 }
 
+/* What cannot be told is taken for the worst. */
+static bool is_in_proc(int fd)
+{
+	struct statfs status;
+
+	return fstatfs(fd, &status) < 0 || status.f_type == PROC_SUPER_MAGIC;
+}
+
 /* A link of /proc that is no path but a way to something open: it has the form of an absolute path,
  * or of a name like "pipe:[1]". The others are "self", and paths that begin with it. */
 static bool is_magic(int link, const char *points_to, size_t length)
 {
-	struct statfs status;
-
-	return (points_to[0] == '/' || memchr(points_to, ':', length)) &&
-	       (fstatfs(link, &status) < 0 || status.f_type == PROC_SUPER_MAGIC);
+	return (points_to[0] == '/' || memchr(points_to, ':', length)) && is_in_proc(link);
 }
 
 static int walk_link(struct walk *w, int link)
@@ -189,7 +194,7 @@ static int walk_path(int root, const char *path, int how)
 	return error;
 }
 
-int root_open(int root, const char *path, int how)
+static int find(int root, const char *path, int how)
 {
 	uint64_t resolve = IN_ROOT | NO_MAGICLINKS | (how & ROOT_NO_LINKS ? NO_SYMLINKS : 0);
 	bool make = how & (ROOT_MAKE_DIRECTORY | ROOT_MAKE_FILE);
@@ -205,7 +210,17 @@ int root_open(int root, const char *path, int how)
 	return fd;
 }
 
-int root_open_parent(int root, const char *path, const char **name)
+int root_open(int root, const char *path, int how)
+{
+	int fd = find(root, path, how);
+
+	if (fd < 0 || !(how & ROOT_NO_PROC) || !is_in_proc(fd))
+		return fd;
+	close(fd);
+	return -ELOOP;
+}
+
+int root_open_parent(int root, const char *path, int how, const char **name)
 {
 	const char *slash = strrchr(path, '/');
 	char parent[PATH_MAX];
@@ -216,5 +231,5 @@ int root_open_parent(int root, const char *path, const char **name)
 	memcpy(parent, path, length);
 	parent[length] = '\0';
 	*name = slash ? slash + 1 : path;
-	return root_open(root, length ? parent : "/", 0);
+	return root_open(root, length ? parent : "/", how);
 }

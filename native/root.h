@@ -7,6 +7,7 @@ enum {
 	ROOT_NO_LINKS = 1,       /* a symlink anywhere on the way is ELOOP */
 	ROOT_MAKE_DIRECTORY = 2, /* what is missing is made, ending in a directory */
 	ROOT_MAKE_FILE = 4,      /* what is missing is made, ending in an empty file */
+	ROOT_NO_PROC = 8,        /* what lies in a procfs is ELOOP: links have led there */
 };
 
 /* Open a path below the root as O_PATH. Symlinks, also absolute ones and "..", are followed inside
@@ -14,6 +15,6 @@ enum {
 int root_open(int root, const char *path, int how);
 
 /* Open the directory that a path's last name lies in, and point `name` at that name. */
-int root_open_parent(int root, const char *path, const char **name);
+int root_open_parent(int root, const char *path, int how, const char **name);
 
 #endif

@@ -30,6 +30,9 @@ step_function step_capabilities;
 step_function step_no_new_privs;
 step_function step_seccomp;
 step_function step_working_directory;
+step_function step_grab;
+step_function step_place;
+step_function step_like;
 step_function step_id_map;
 step_function step_landlock;
 

@@ -50,6 +50,9 @@ static step_function *const functions[STEP_EXEC] = {
 	[STEP_NO_NEW_PRIVS] = step_no_new_privs,
 	[STEP_SECCOMP] = step_seccomp,
 	[STEP_WORKING_DIRECTORY] = step_working_directory,
+	[STEP_GRAB] = step_grab,
+	[STEP_PLACE] = step_place,
+	[STEP_LIKE] = step_like,
 	[STEP_LANDLOCK] = step_landlock,
 };
 
@@ -61,11 +64,13 @@ static bool is_ready(const struct container *c, uint32_t number)
 	case STEP_SYMLINK:
 	case STEP_DIRECTORY:
 	case STEP_MOUNT_IN_BASE:
+	case STEP_LIKE:
 		return c->based;
 	case STEP_FILE:
 		return c->based && c->root >= 0;
 	case STEP_MOUNT:
 	case STEP_BIND:
+	case STEP_PLACE:
 	case STEP_NODE:
 	case STEP_LINK:
 	case STEP_MASK:

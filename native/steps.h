@@ -6,6 +6,8 @@
 
 #include "plan.h"
 
+enum { MAX_TREES = 32 };
+
 /* The container as it is being built, in its first process. */
 struct container {
 	const struct plan *plan;
@@ -15,6 +17,7 @@ struct container {
 	int root;                /* its root directory, O_PATH; -1 before and after */
 	uint32_t position;       /* the step that is being carried out */
 	bool based;              /* the working directory is the base directory */
+	int trees[MAX_TREES];    /* grabbed for volumes that are not in place yet; 0: none */
 	bool has_terminal;       /* its stdio is its own pty */
 	bool quiet;              /* no words on stderr: the caller gets a report */
 };

@@ -78,7 +78,7 @@ def test_another_magic_or_version_is_refused():
     assert "not a plan" in refused(b"x" + BYTES[1:])
 
 
-@pytest.mark.parametrize("number", [0, 26, 63, 66, 2**32 - 1])
+@pytest.mark.parametrize("number", [0, 63, 99, 2**32 - 1])
 def test_a_step_of_an_unknown_number_is_refused(number):
     payload = encode_field("words") + bytes(4)
     record = number.to_bytes(4, "little") + len(payload).to_bytes(4, "little") + payload

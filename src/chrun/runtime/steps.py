@@ -2,7 +2,6 @@
 
 A step knows its words (`describe`), the reason it exists (`why`) and its bytes (`encode`); what it
 does is native/steps.c's. The bytes are specified in docs/reference/plan.md. In a step, `source`
-is a path outside the container and `target` one inside it; a host path that starts with `%` lies
 below the scratch directory, which chrun-init is told when it starts.
 """
 
@@ -95,7 +94,6 @@ class Propagation(Step):
     number: ClassVar[int] = 3
     words: ClassVar[str] = "make all mounts private"
     because: ClassVar[str] = (
-        "what is mounted from here on is seen by nobody outside and dies with the namespace"
     )
 
 
@@ -201,15 +199,17 @@ class Bind(Step):
 
 
 class Node(Step):
-    """Make a character device inside the root."""
+    """Make a device inside the root: a character device unless `mode` has a type, S_IFBLK."""
 
     number: ClassVar[int] = 11
     words: ClassVar[str] = "make the device {0.target}"
-    because: ClassVar[str] = "every program expects it, and it gives no access to hardware"
     target: str
     mode: int
     major: int
     minor: int
+    uid: int = 0
+    gid: int = 0
+    reason: str = "every program expects it, and it gives no access to hardware"
 
 
 class Link(Step):
