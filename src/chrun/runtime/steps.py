@@ -2,6 +2,7 @@
 
 A step knows its words (`describe`), the reason it exists (`why`) and its bytes (`encode`); what it
 does is native/steps.c's. The bytes are specified in docs/reference/plan.md. In a step, `source`
+is a path outside the container and `target` one inside it; a host path that starts with `%` lies
 below the scratch directory, which chrun-init is told when it starts.
 """
 
@@ -94,6 +95,7 @@ class Propagation(Step):
     number: ClassVar[int] = 3
     words: ClassVar[str] = "make all mounts private"
     because: ClassVar[str] = (
+        "what is mounted from here on is seen by nobody outside and dies with the namespace"
     )
 
 
