@@ -17,10 +17,13 @@ enum { STOP_EXEC = 4, STOP_FORK = 1, STOP_GROUP = 128 };
 static const uintptr_t options =
 	PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK;
 
-/* What the inspector hears: who stands at the gate, or (pid 0) why nobody can be held. */
+/* What the inspector hears: who stands at the gate, or (pid 0) why nobody can be held; and the
+ * kernel's version of Landlock, for which there is no file to read, 0 without. */
 struct arrival {
-	uint32_t pid, error;
+	uint32_t pid, error, landlock;
 };
+
+enum { LANDLOCK_VERSION = 1 }; /* LANDLOCK_CREATE_RULESET_VERSION */
 
 static int request(int what, pid_t pid, uintptr_t data)
 {
@@ -29,7 +32,10 @@ static int request(int what, pid_t pid, uintptr_t data)
 
 static void announce(const struct gate *g, pid_t pid, int error)
 {
-	struct arrival arrival = { (uint32_t)pid, (uint32_t)-error };
+	int landlock = result(syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION));
+	struct arrival arrival = {
+		(uint32_t)pid, (uint32_t)-error, landlock > 0 ? (uint32_t)landlock : 0,
+	};
 
 	/* when it is gone, reading from the socket tells */
 	(void)send(g->fd, &arrival, sizeof(arrival), MSG_NOSIGNAL);

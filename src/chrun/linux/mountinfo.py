@@ -8,11 +8,19 @@ from chrun.values import Value
 
 
 class MountEntry(Value):
-    """One mount: where, of which type, and its per-mount options."""
+    """One mount: where, of which type, its per-mount options, what of its file system is shown.
+
+    `super_options` are the file system's own; `propagation` holds words such as shared:1 and
+    master:2, none for a private mount.
+    """
 
     mount_point: str
     fstype: str
     options: tuple[str, ...]
+    root: str = "/"
+    super_options: tuple[str, ...] = ()
+    source: str = ""
+    propagation: tuple[str, ...] = ()
 
 
 def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
@@ -20,9 +28,17 @@ def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
     entries: list[MountEntry] = []
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")
-        words = fields.split(" ")
+        words, behind = fields.split(" "), rest.split(" ")
         entries.append(
-            MountEntry(_unescape(words[4]), rest.split(" ")[0], tuple(words[5].split(",")))
+            MountEntry(
+                _unescape(words[4]),
+                behind[0],
+                tuple(words[5].split(",")),
+                _unescape(words[3]),
+                tuple(behind[2].split(",")),
+                _unescape(behind[1]),
+                tuple(words[6:]),
+            )
         )
     return tuple(entries)
 

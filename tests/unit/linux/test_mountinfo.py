@@ -16,8 +16,8 @@ TEXT = (
 
 def test_lines_with_and_without_optional_fields_are_read():
     assert parse_mountinfo(TEXT) == (
-        MountEntry("/", "ext4", ("rw", "relatime")),
-        MountEntry("/with space", "tmpfs", ("ro", "nosuid")),
+        MountEntry("/", "ext4", ("rw", "relatime"), "/", ("rw",), "/dev/vda", ("shared:1",)),
+        MountEntry("/with space", "tmpfs", ("ro", "nosuid"), "/", ("rw", "size=4k"), "none"),
     )
 
 
