@@ -17,10 +17,9 @@ int send_failure(int monitor, struct failure failure)
 	return send(monitor, &failure, sizeof(failure), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int send_descriptors(int monitor, const int *fds, size_t size)
+static int send_descriptors(int socket, struct failure about, const int *fds, size_t size)
 {
-	struct failure none = { 0, 0 };
-	struct iovec data = { &none, sizeof(none) };
+	struct iovec data = { &about, sizeof(about) };
 	union control control = { .bytes = { 0 } };
 	struct msghdr message = {
 		.msg_iov = &data,
@@ -33,22 +32,24 @@ static int send_descriptors(int monitor, const int *fds, size_t size)
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = (unsigned)CMSG_LEN(size);
 	memcpy(CMSG_DATA(&control.header), fds, size);
-	return sendmsg(monitor, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
+
+static const struct failure none = { 0, 0 };
 
 int send_terminal(int monitor, int master, int slave)
 {
 	int fds[2] = { master, slave };
 
-	return send_descriptors(monitor, fds, sizeof(fds));
+	return send_descriptors(monitor, none, fds, sizeof(fds));
 }
 
 int send_listener(int monitor, int listener)
 {
-	return send_descriptors(monitor, &listener, sizeof(listener));
+	return send_descriptors(monitor, none, &listener, sizeof(listener));
 }
 
-/* One descriptor is a listener, two are a terminal. */
+/* Two descriptors are a terminal. */
 static void take_descriptors(const union control *control, struct message *message)
 {
 	int fds[2];
@@ -57,14 +58,14 @@ static void take_descriptors(const union control *control, struct message *messa
 		return;
 	memcpy(fds, CMSG_DATA(&control->header), sizeof(fds));
 	if (control->header.cmsg_len == CMSG_LEN(sizeof(int))) {
-		message->listener = fds[0];
+		message->single = fds[0];
 		return;
 	}
 	message->master = fds[0];
 	message->slave = fds[1];
 }
 
-int receive(int socket, struct message *message)
+static int receive_as(int socket, struct message *message, int flags)
 {
 	struct iovec data = { &message->failure, sizeof(message->failure) };
 	union control control = { .bytes = { 0 } };
@@ -74,12 +75,40 @@ int receive(int socket, struct message *message)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	ssize_t length = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t length = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
 
-	message->master = message->slave = message->listener = -1;
+	message->master = message->slave = message->single = -1;
 	if (length != sizeof(message->failure))
 		return length < 0 && errno == EAGAIN ? -EAGAIN : 0;
 	if (header.msg_controllen)
 		take_descriptors(&control, message);
 	return 1;
+}
+
+int receive(int socket, struct message *message)
+{
+	return receive_as(socket, message, MSG_DONTWAIT);
+}
+
+int ask(int monitor, uint32_t position)
+{
+	struct message answered;
+	int error = send_failure(monitor, (struct failure){ position, 0 });
+
+	if (error)
+		return error;
+	if (receive_as(monitor, &answered, 0) <= 0)
+		return -EPIPE; /* the monitor is dead */
+	if (answered.failure.error)
+		return -(int)answered.failure.error;
+	return answered.single < 0 ? 0 : answered.single;
+}
+
+void answer(int child, struct failure done, int fd)
+{
+	/* if nobody receives it, the first process is dead, which is found out elsewhere */
+	if (fd > 0)
+		(void)send_descriptors(child, done, &fd, sizeof(fd));
+	else
+		(void)send_failure(child, done);
 }

@@ -34,10 +34,21 @@ enum {
 	POLLS = POLL_TERMINAL + TERMINAL_POLLS,
 };
 
+/* Step and errno as numbers, and what a program said that a step ran. */
+static void report(const struct monitor *m, struct failure failure)
+{
+	char bytes[sizeof(failure) + sizeof(m->outside.said)];
+	size_t length = strlen(m->outside.said);
+
+	memcpy(bytes, &failure, sizeof(failure));
+	memcpy(bytes + sizeof(failure), m->outside.said, length);
+	if (write(m->options->report, bytes, sizeof(failure) + length) < 0)
+		return; /* the caller is gone, and with it who could be told */
+}
+
 /* The first failure counts, and is told where the caller wants to hear of it. */
 static void fail(struct monitor *m, uint32_t position, int error)
 {
-	struct failure failure = { position, (uint32_t)error };
 	struct record record;
 
 	if (m->failed || !plan_at(m->plan, position, &record))
@@ -45,10 +56,12 @@ static void fail(struct monitor *m, uint32_t position, int error)
 	m->failed = true;
 	m->status = exit_status_of(record.number, error);
 	terminal_restore(&m->terminal);
-	if (m->options->report < 0)
+	if (m->options->report >= 0)
+		report(m, (struct failure){ position, (uint32_t)error });
+	else if (*m->outside.said)
+		say_failure(record.words, NULL, m->outside.said, plan_note(&record, error).hint);
+	else
 		say_step_failure(&record, m->command.argv ? m->command.argv[0] : NULL, error);
-	else if (write(m->options->report, &failure, sizeof(failure)) < 0)
-		return; /* the caller is gone, and with it who could be told */
 }
 
 /* clone3(2), and clone(2) before Linux 5.3 and where a filter, which cannot look into clone3's
@@ -115,8 +128,11 @@ static void hear_child(struct monitor *m)
 	while ((heard = receive(m->child, &message)) > 0)
 		if (message.master >= 0)
 			terminal_start(&m->terminal, message.master, message.slave);
-		else if (message.listener >= 0)
-			m->listener = message.listener;
+		else if (message.single >= 0)
+			m->listener = message.single;
+		else if (!message.failure.error)
+			do_outside(&m->outside, m->plan, m->options->scratch, m->pid,
+				   message.failure.position, m->child);
 		else
 			fail(m, message.failure.position, (int)message.failure.error);
 	if (heard == -EAGAIN)
@@ -219,14 +235,16 @@ static void wait_for_end(struct monitor *m)
 }
 
 /* Remove a tree in the scratch directory; a plan that asks for another is not carried out. */
-static int remove_from_scratch(const char *scratch, const char *path)
+static int remove_from_scratch(const struct monitor *m, const char *path)
 {
 	char whole[PATH_MAX];
-	int error = host_path(scratch, path, whole, sizeof(whole));
+	int error = host_path(m->options->scratch, path, whole, sizeof(whole));
 
 	if (!error && (path[0] != '%' || strstr(path, "..")))
 		error = -EPERM;
-	return error ? error : remove_tree(whole);
+	if (error)
+		return error;
+	return m->outside.foreign ? remove_tree_inside(&m->outside, whole) : remove_tree(whole);
 }
 
 /* Clean-up runs whatever happened before, and its failures never hide what did. */
@@ -239,10 +257,28 @@ static void clean_up(const struct monitor *m)
 		int error = 0;
 
 		if (record.number == STEP_REMOVE_TREE)
-			error = remove_from_scratch(m->options->scratch, record.fields[0].text);
+			error = remove_from_scratch(m, record.fields[0].text);
 		if (error)
 			say_step_failure(&record, NULL, -error);
 	}
+}
+
+/* Let the first process begin where step 4 will mount: it may have no way there from the root, for
+ * the store is closed to whoever its root is outside (CVE-2021-21284). */
+static int enter_base(struct monitor *m)
+{
+	struct record record;
+	char path[PATH_MAX];
+	int error;
+
+	if (!plan_find(m->plan, STEP_BASE, &record))
+		return 0;
+	error = host_path(m->options->scratch, record.fields[0].text, path, sizeof(path));
+	if (!error)
+		error = result(chdir(path));
+	if (error)
+		fail(m, record.position, -error);
+	return error;
 }
 
 static int find_command(struct monitor *m)
@@ -281,13 +317,13 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.lifeline = options->lifeline;
 	m.gate.fd = options->gate;
 	m.namespaces = namespaces_of(plan);
-	m.child = m.peer = m.signals = m.listener = -1;
+	m.child = m.peer = m.signals = m.listener = m.outside.users = -1;
 	m.terminal.master = m.terminal.slave = -1;
 	m.identity = identity_in(plan);
 	error = find_command(&m);
 	if (error && plan_find(plan, STEP_EXEC, &exec))
 		fail(&m, exec.position, -error);
-	else if ((error = start(&m)))
+	else if (enter_base(&m) == 0 && (error = start(&m)))
 		fail(&m, 0, -error);
 	wait_for_end(&m);
 	terminal_drain(&m.terminal);

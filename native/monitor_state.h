@@ -6,6 +6,7 @@
 #include "command.h"
 #include "gate.h"
 #include "monitor.h"
+#include "outside.h"
 #include "pretend.h"
 #include "terminal.h"
 
@@ -19,6 +20,7 @@ struct monitor {
 	int child, peer; /* the two ends of the socket; the first process has the other one */
 	int lifeline;
 	struct gate gate;
+	struct outside outside; /* what is done for the first process that it may not */
 	int listener;    /* of a filter that asks who a process pretends to be */
 	struct identity identity; /* the first process's */
 	bool executed;   /* the first process is the command, or waits for it */

@@ -34,6 +34,8 @@ step_function step_grab;
 step_function step_place;
 step_function step_like;
 step_function step_id_map;
+step_function step_outer_id_map;
+step_function step_outer_tree;
 step_function step_landlock;
 
 #endif

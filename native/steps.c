@@ -27,6 +27,8 @@ int step_id_map(struct container *c, const struct field *f)
 
 static step_function *const functions[STEP_EXEC] = {
 	[STEP_ID_MAP] = step_id_map,
+	[STEP_OUTER_ID_MAP] = step_outer_id_map,
+	[STEP_OUTER_TREE] = step_outer_tree,
 	[STEP_PROPAGATION] = step_propagation,
 	[STEP_BASE] = step_base,
 	[STEP_SYMLINK] = step_symlink,
