@@ -29,9 +29,9 @@ def test_the_options_of_run_change_the_plan(chrun, box):
     plain = chrun("explain", box, "true").stdout
     assert "make / read-only" in chrun("explain", "--read-only", box, "true").stdout
     assert "make / read-only" not in plain
-    assert "keep 14 capabilities" in plain
+    assert "keep 11 capabilities" in plain
     weaker = chrun("explain", "--isolation", "namespaces", box, "true").stdout
-    assert "keep 14 capabilities" not in weaker
+    assert "keep 11 capabilities" not in weaker
 
 
 def test_json_has_the_same_steps_as_data(chrun, box):

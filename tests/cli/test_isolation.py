@@ -10,7 +10,7 @@ from chrun.linux import caps
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay")
-DOCKERS_CAPABILITIES = 0xA80425FB  # the 14 that its documentation lists
+PODMANS_CAPABILITIES = 0x800405FB  # the 11 that its documentation lists
 
 
 def status_of(chrun, box, *options):
@@ -19,10 +19,10 @@ def status_of(chrun, box, *options):
     return dict(line.split(":\t", 1) for line in shown.splitlines())
 
 
-def test_confined_leaves_the_capabilities_of_dockers_default_and_no_way_to_more(chrun, box):
+def test_confined_leaves_the_capabilities_of_podmans_default_and_no_way_to_more(chrun, box):
     status = status_of(chrun, box)
-    assert int(status["CapBnd"], 16) == DOCKERS_CAPABILITIES
-    assert int(status["CapEff"], 16) == DOCKERS_CAPABILITIES
+    assert int(status["CapBnd"], 16) == PODMANS_CAPABILITIES
+    assert int(status["CapEff"], 16) == PODMANS_CAPABILITIES
     assert int(status["CapAmb"], 16) == 0
     assert status["NoNewPrivs"] == "1"
     assert not caps.has(int(status["CapBnd"], 16), "CAP_SYS_ADMIN")

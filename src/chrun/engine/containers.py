@@ -13,6 +13,7 @@ from chrun.errors import NoSuchImageError, UnsupportedError, UsageError
 from chrun.oci.config import ImageConfig
 from chrun.oci.convert import Identity, IdMaps, make_spec
 from chrun.oci.identity import resolve_identity
+from chrun.oci.options import SecurityOptions
 from chrun.oci.spec import IdMapping
 from chrun.rootfs.files import machine_files, machine_files_signature
 from chrun.rootfs.lookup import read_layer_file, visible_layers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from chrun.engine.request import RunRequest
     from chrun.linux.host import Host
     from chrun.oci.convert import Rung
+    from chrun.oci.options import RunOptions
     from chrun.oci.spec import Spec
     from chrun.runtime.plan import Plan
 
@@ -132,10 +134,11 @@ def compose(engine: Engine, request: RunRequest) -> Composed:
     rung, notices = choose_rung(host, request.isolation)
     identity = _identity(source, request)
     maps = IdMaps() if rung == "chroot" else _single_id(host, identity)
-    spec = make_spec(source.name, source.config, request.options, rung, identity, maps)
+    options, ungranted = _settle(engine, request, rung, maps)
+    spec = make_spec(source.name, source.config, options, rung, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung)
     plan = plan_container(spec, host, rootfs, keep=request.keep)
-    notices = engine.notices + notices + more
+    notices = engine.notices + notices + ungranted + more
     return Composed(source, spec, rootfs, plan, plan.encode(), rung, notices)
 
 
@@ -186,7 +189,26 @@ def _identity(source: Source, request: RunRequest) -> Identity:
         read_layer_file(source.layers, "etc", name, _MAX_PASSWD_BYTES)
         for name in ("passwd", "group")
     )
-    return resolve_identity(request.user or source.config.user, passwd, group)
+    user = request.user or source.config.user
+    return resolve_identity(user, passwd, group, request.options.groups)
+
+
+def _settle(
+    engine: Engine, request: RunRequest, rung: Rung, maps: IdMaps
+) -> tuple[RunOptions, tuple[str, ...]]:
+    """Work out what of the options depends on this machine, and give notices of what it lacks."""
+    options = request.options
+    notices: tuple[str, ...] = ()
+    if options.groups and maps.uids and sum(mapping.size for mapping in maps.gids) == 1:
+        raise UnsupportedError(
+            f"cannot join group {options.groups[0]!r}: only one id is mapped",
+            hint="run as root, or with subordinate ids (--userns subuid)",
+        )
+    if options.security != SecurityOptions():
+        from chrun.engine.security import grant
+
+        options, notices = grant(options, rung, engine.host, maps)
+    return options, notices
 
 
 def _single_id(host: Host, identity: Identity) -> IdMaps:

@@ -26,11 +26,30 @@ def mask(names: Iterable[str]) -> int:
 
 def effective_mask() -> int:
     """Give what this process may do now: CapEff of /proc/self/status, 0 where there is no /proc."""
+    return _own_mask(b"CapEff:")
+
+
+def permitted_mask() -> int:
+    """Give what this process can hand on without a user namespace: both permitted and bounding."""
+    return _own_mask(b"CapPrm:") & _own_mask(b"CapBnd:")
+
+
+def last_number() -> int:
+    """Give the number of this kernel's last capability, as far as chrun knows it."""
+    last = len(NAMES) - 1
+    try:
+        with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+            return min(int(file.read()), last)
+    except (OSError, ValueError):
+        return last
+
+
+def _own_mask(field: bytes) -> int:
     try:
         with open("/proc/self/status", "rb") as status:
             for line in status:
-                if line.startswith(b"CapEff:"):
-                    return int(line[7:], 16)
+                if line.startswith(field):
+                    return int(line[len(field) :], 16)
     except OSError:
         return 0
     return 0

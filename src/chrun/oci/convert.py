@@ -7,7 +7,7 @@ with, which paths of /proc and /sys are hidden. Pure: who the user is was looked
 from __future__ import annotations
 
 from chrun.errors import UsageError
-from chrun.oci.options import RunOptions
+from chrun.oci.options import NamespaceOptions, RunOptions, SecurityOptions
 from chrun.oci.spec import CapabilitySets, IdMapping, Process, ProcessUser, Spec, SpecMount
 from chrun.values import Value
 
@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 RUNGS: tuple[Rung, ...] = ("chroot", "namespaces", "confined", "sealed")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What docker leaves to root in a container: enough for services that bind low ports and drop to
-# another user, not enough to mount, load modules, trace others or change the clock.
-_DEFAULT_CAPABILITIES = (
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW",
-    "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+# Enough for services that bind low ports and drop to another user, not enough to mount, load
+# modules, trace others or change the clock. podman's list: docker's has three more, which with the
+# machine's network and devices would be its packets (CAP_NET_RAW), its disks (CAP_MKNOD) and its
+# audit log (CAP_AUDIT_WRITE).
+DEFAULT_CAPABILITIES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_SETFCAP",
 )  # fmt: skip
 
-_MASKED_PATHS = (
+MASKED_PATHS = (
     "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
     "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
     "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 )  # fmt: skip
-_READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 _NAMESPACES = ("mount", "pid", "ipc", "uts", "cgroup")
 
@@ -82,7 +83,7 @@ def make_spec(
 
     `image` is its name, for messages; `rung` how much of the isolation ladder is taken.
     """
-    confined = rung in {"confined", "sealed"}
+    confined, security = rung in {"confined", "sealed"}, options.security
     if rung == "sealed":
         from chrun.oci.sealed import seal
 
@@ -93,8 +94,8 @@ def make_spec(
         cwd="".join(_checked(image, (options.working_dir or config.working_dir or "/",))),
         user=ProcessUser(identity.uid, identity.gid, identity.groups),
         terminal=options.terminal,
-        capabilities=_capabilities(identity) if confined else None,
-        no_new_privileges=confined,
+        capabilities=_capabilities(security, rung, identity.uid),
+        no_new_privileges=_no_new_privileges(security, rung),
         rlimits=options.limits.rlimits,
     )
     if rung == "chroot":
@@ -103,14 +104,17 @@ def make_spec(
         process=process,
         root_readonly=options.readonly,
         hostname=options.hostname,
-        mounts=_SYSTEM_MOUNTS + _parents_first(options.mounts),
-        namespaces=(("user",) if maps.uids else ()) + _NAMESPACES,
+        mounts=_system_mounts(options, maps) + _parents_first(options.mounts),
+        namespaces=_own_namespaces(options.namespaces, maps),
+        joined=options.namespaces.joined,
         uid_mappings=maps.uids,
         gid_mappings=maps.gids,
-        masked_paths=_MASKED_PATHS if confined else (),
-        readonly_paths=_READONLY_PATHS if confined else (),
+        masked_paths=_still_shut(security, MASKED_PATHS if confined else ()) + security.masked,
+        readonly_paths=_still_shut(security, READONLY_PATHS if confined else ()),
+        sysctls=options.namespaces.sysctls,
         resources=options.limits.resources,
         devices=options.devices,
+        seccomp=_seccomp(security, rung),
         sealed=rung == "sealed",
         timeout_ms=options.limits.timeout_ms,
         init=options.init,
@@ -119,12 +123,17 @@ def make_spec(
 
 def _bare_spec(process: Process, options: RunOptions) -> Spec:
     """The chroot rung changes the root and nothing else; what needs a namespace is an error."""
+    security_asked = options.security != SecurityOptions()
     refused = {
         "--hostname": options.hostname,
         "--read-only": options.readonly,
         "-v and --tmpfs": options.mounts,
         "-t": options.terminal,
         "--init": options.init,
+        "--cap-add, --cap-drop, --privileged and --security-opt": security_asked,
+        "--network, --pid, --ipc, --uts, --cgroupns, --sysctl, --add-host and --dns": (
+            options.namespaces != NamespaceOptions()
+        ),
     }
     for flag, wanted in refused.items():
         if wanted:
@@ -174,10 +183,70 @@ def _environment(
     return tuple(f"{name}={content}" for name, content in variables.items())
 
 
-def _capabilities(identity: Identity) -> CapabilitySets:
-    """Root has the default set; any other user only keeps it as a bound for setuid programs."""
-    kept = _DEFAULT_CAPABILITIES if identity.uid == 0 else ()
-    return CapabilitySets(bounding=_DEFAULT_CAPABILITIES, effective=kept, permitted=kept)
+def _capabilities(options: SecurityOptions, rung: Rung, uid: int) -> CapabilitySets | None:
+    """Root has the rung's set; any other user only keeps it as a bound for setuid programs."""
+    base = {"confined": DEFAULT_CAPABILITIES, "sealed": ()}.get(rung, options.available)
+    if options.cap_add or options.cap_drop or options.privileged:
+        from chrun.oci.capabilities import capability_sets
+
+        return capability_sets(options, options.available if options.privileged else base, uid)
+    if rung in {"chroot", "namespaces"}:
+        return None  # nothing is taken away
+    kept = base if uid == 0 else ()
+    return CapabilitySets(bounding=base, effective=kept, permitted=kept)
+
+
+def _no_new_privileges(options: SecurityOptions, rung: Rung) -> bool:
+    if options.no_new_privileges is not None:
+        return options.no_new_privileges
+    return rung in {"confined", "sealed"} and not options.privileged
+
+
+def _seccomp(options: SecurityOptions, rung: Rung) -> str:
+    """A profile that was asked for holds on every rung, the default one on the upper two."""
+    if options.seccomp != "default":
+        return "" if options.seccomp == "unconfined" else options.seccomp
+    return "default" if rung in {"confined", "sealed"} and not options.privileged else ""
+
+
+def _still_shut(options: SecurityOptions, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out of the hidden or read-only paths those that were opened by name or pattern."""
+    if options.privileged or "ALL" in options.unmasked:
+        return ()
+    if not options.unmasked:
+        return paths
+    from fnmatch import fnmatchcase
+
+    return tuple(
+        path
+        for path in paths
+        if not any(fnmatchcase(path, pattern) for pattern in options.unmasked)
+    )
+
+
+def _own_namespaces(options: NamespaceOptions, maps: IdMaps) -> tuple[str, ...]:
+    """Make what is not shared; who joins another container's user namespace needs no other."""
+    joins_users = any(joined.type == "user" for joined in options.joined)
+    users = ("user",) if maps.uids and not joins_users else ()
+    if options == NamespaceOptions():
+        return users + _NAMESPACES
+    from chrun.oci.namespaces import own_namespaces
+
+    return users + own_namespaces(options)
+
+
+def _system_mounts(options: RunOptions, maps: IdMaps) -> tuple[SpecMount, ...]:
+    mounts: tuple[SpecMount, ...] = _SYSTEM_MOUNTS
+    if options.security.privileged:
+        mounts = tuple(
+            mount.replace(options=mount.options[:-1]) if mount.options[-1] == "ro" else mount
+            for mount in mounts
+        )
+    if options.namespaces.ipc == "private":
+        return mounts
+    from chrun.oci.namespaces import shared_mounts
+
+    return tuple(shared_mounts(mounts, options.namespaces, user_namespace=bool(maps.uids)))
 
 
 def _parents_first(mounts: tuple[SpecMount, ...]) -> tuple[SpecMount, ...]:

@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 _MAX_ID = (1 << 31) - 1  # as docker: higher ones wrap around to root somewhere (CVE-2024-40635)
 
 
-def resolve_identity(user: str, passwd: bytes, group: bytes) -> Identity:
+def resolve_identity(
+    user: str, passwd: bytes, group: bytes, added: tuple[str, ...] = ()
+) -> Identity:
     """Give the ids for `user`, `user:group`, `uid` or `uid:gid`; "" is root.
 
     A name must be in the image's /etc/passwd or /etc/group, a number need not; UsageError
     otherwise. Without a group, the user's own and the supplementary ones of /etc/group hold.
+    `added` are more groups, by name or number. The user's own group is always a supplementary one
+    too: a process could otherwise shake it off by a setgid program, and pass where the group is
+    denied (CVE-2022-36109, CVE-2023-25173).
     """
     name, has_group, group_name = user.partition(":")
     name = name or "0"
@@ -24,9 +29,13 @@ def resolve_identity(user: str, passwd: bytes, group: bytes) -> Identity:
     if account is None:
         account = ("", _number(name, user, "/etc/passwd"), 0, "/")
     login, uid, gid, home = account
+    others: tuple[int, ...] = ()
     if has_group and group_name:
-        return Identity(uid, _find_group(group_name, user, group), (), home)
-    return Identity(uid, gid, _supplementary(login, gid, group), home)
+        gid = _find_group(group_name, user, group)
+    elif login:
+        others = _supplementary(login, group)
+    more = tuple(_find_group(name, name, group, "join group") for name in added)
+    return Identity(uid, gid, tuple(dict.fromkeys((gid, *others, *more))), home)
 
 
 def _find_account(name: str, passwd: bytes) -> tuple[str, int, int, str] | None:
@@ -48,22 +57,21 @@ def _accounts(passwd: bytes) -> Iterator[tuple[str, int, int, str]]:
             yield fields[0], uid, gid, fields[5] or "/"
 
 
-def _find_group(name: str, user: str, group: bytes) -> int:
+def _find_group(name: str, asked: str, group: bytes, verb: str = "run as user") -> int:
+    """Find by name, then by number; `asked` is what the user wrote, for an error."""
     for fields in _lines(group, 4):
         if fields[0] == name and (gid := _id(fields[2])) is not None:
             return gid
-    return _number(name, user, "/etc/group")
+    return _number(name, asked, "/etc/group", verb)
 
 
-def _supplementary(login: str, gid: int, group: bytes) -> tuple[int, ...]:
-    if not login:
-        return ()
-    groups = {
+def _supplementary(login: str, group: bytes) -> tuple[int, ...]:
+    """Give the groups that list a login as a member, in the order of the file."""
+    return tuple(
         number
         for fields in _lines(group, 4)
         if login in fields[3].split(",") and (number := _id(fields[2])) is not None
-    }
-    return tuple(sorted(groups - {gid}))
+    )
 
 
 def _lines(content: bytes, count: int) -> Iterator[list[str]]:
@@ -80,10 +88,10 @@ def _id(text: str) -> int | None:
     return None
 
 
-def _number(text: str, user: str, path: str) -> int:
+def _number(text: str, asked: str, path: str, verb: str = "run as user") -> int:
     number = _id(text)
     if number is not None:
         return number
     if text.lstrip("-").isdigit():
-        raise UsageError(f"cannot run as user {user!r}: ids go from 0 to {_MAX_ID}")
-    raise UsageError(f"cannot run as user {user!r}: {text!r} is not in the image's {path}")
+        raise UsageError(f"cannot {verb} {asked!r}: ids go from 0 to {_MAX_ID}")
+    raise UsageError(f"cannot {verb} {asked!r}: {text!r} is not in the image's {path}")

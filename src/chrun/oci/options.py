@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chrun.oci.spec import Device, Resources, Rlimit, SpecMount
+from chrun.oci.spec import Device, Joined, Resources, Rlimit, SpecMount
 from chrun.values import Value
 
 
@@ -10,7 +10,9 @@ class SecurityOptions(Value):
     """What the process may do.
 
     `cap_add` and `cap_drop` hold names such as CAP_CHOWN, or ALL; `no_new_privileges` None is the
-    rung's choice; `seccomp` is "default", "unconfined" or a profile as JSON text.
+    rung's choice; `seccomp` is "default", "unconfined" or a profile as JSON text. `masked` paths
+    are hidden too; `unmasked` ones are neither hidden nor read-only, ALL or patterns of fnmatch(3).
+    `available` is what this caller could grant, filled in by the engine.
     """
 
     cap_add: tuple[str, ...] = ()
@@ -18,15 +20,18 @@ class SecurityOptions(Value):
     privileged: bool = False
     no_new_privileges: bool | None = None
     seccomp: str = "default"
+    masked: tuple[str, ...] = ()
+    unmasked: tuple[str, ...] = ()
+    available: tuple[str, ...] = ()
 
 
 class NamespaceOptions(Value):
     """Which namespaces are the container's own, and what is set in them.
 
-    A mode is "private", "host", "none" (network, ipc) or the path of a namespace's /proc/PID/ns
-    directory, which is joined; network "" is the rung's choice: the host's, or none when sealed.
-    `hosts` are lines of /etc/hosts; `dns`, `dns_search` and `dns_options` replace what this
-    machine's resolver says.
+    A mode is "private", "host", "none" (network, ipc) or "container:ID", of which the engine puts
+    the namespaces into `joined`; network "" is the rung's choice: the host's, or none when sealed.
+    `hosts` are (address, name) of /etc/hosts; `dns`, `dns_search` and `dns_options` replace what
+    this machine's resolver says.
     """
 
     network: str = ""
@@ -34,6 +39,7 @@ class NamespaceOptions(Value):
     ipc: str = "private"
     uts: str = "private"
     cgroup: str = "private"
+    joined: tuple[Joined, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()
     dns: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from chrun.values import Value
 
 VERSION = "1.2.0"
+_NAMESPACE_FILES = {"network": "net", "mount": "mnt"}  # those that namespaces(7) calls otherwise
 
 
 class ProcessUser(Value):
@@ -54,12 +55,20 @@ class Process(Value):
 
 
 class SpecMount(Value):
-    """One entry of `mounts`: options are words as mount(8) has them, plus tmpfs's own."""
+    """One entry of `mounts`: options are words as mount(8) has them, plus tmpfs's own.
+
+    A type that is no file system's: "bind"; "overlay", which keeps what is written off its source,
+    or shows the directories `layers`, base first; and, until the engine knows where they lie, the
+    names of a "volume" or an "image". `subpath` is the part of it that is shown. "ro" holds for
+    all that is mounted below, where the kernel can do that; "rro" in any case; "ro-top" does not.
+    """
 
     destination: str
     type: str
     source: str
     options: tuple[str, ...] = ()
+    subpath: str = ""
+    layers: tuple[str, ...] = ()
 
 
 class IdMapping(Value):
@@ -71,10 +80,20 @@ class IdMapping(Value):
 
 
 class Joined(Value):
-    """A namespace that exists already: its type by the spec's name, and the path of its file."""
+    """A namespace that exists already, of the process whose directory in /proc is `process`.
+
+    `type` is the spec's name of it; `started` when that process did, in clock ticks since boot
+    (proc_pid_stat(5)): a process of the same number that started later is another one.
+    """
 
     type: str
-    path: str
+    process: str
+    started: int
+
+    @property
+    def path(self) -> str:
+        """The namespace's file."""
+        return f"{self.process}/ns/{_NAMESPACE_FILES.get(self.type, self.type)}"
 
 
 class Device(Value):
@@ -166,7 +185,11 @@ class Spec(Value):
                 for mount in self.mounts
             ],
             "linux": {
-                "namespaces": [{"type": name} for name in self.namespaces],
+                "namespaces": [
+                    *({"type": name} for name in self.namespaces),
+                    *({"type": each.type, "path": each.path} for each in self.joined),
+                ],
+                "sysctl": dict(self.sysctls),
                 "uidMappings": _mappings_json(self.uid_mappings),
                 "gidMappings": _mappings_json(self.gid_mappings),
                 "maskedPaths": list(self.masked_paths),

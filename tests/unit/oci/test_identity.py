@@ -26,18 +26,18 @@ wrong:x:notanumber:redis
 @pytest.mark.parametrize(
     ("user", "identity"),
     [
-        ("", Identity(0, 0, (), "/root")),
-        ("root", Identity(0, 0, (), "/root")),
-        ("redis", Identity(999, 998, (5, 6), "/data")),
-        ("999", Identity(999, 998, (5, 6), "/data")),
-        ("redis:disk", Identity(999, 6, (), "/data")),
-        ("redis:1234", Identity(999, 1234, (), "/data")),
-        ("1000", Identity(1000, 0, (), "/")),
-        ("1000:1000", Identity(1000, 1000, (), "/")),
-        ("42", Identity(7, 7, (), "/seven")),
-        ("redis:", Identity(999, 998, (5, 6), "/data")),
-        (":disk", Identity(0, 6, (), "/root")),
-        ("nohome", Identity(5, 5, (), "/")),
+        ("", Identity(0, 0, (0,), "/root")),
+        ("root", Identity(0, 0, (0,), "/root")),
+        ("redis", Identity(999, 998, (998, 6, 5), "/data")),
+        ("999", Identity(999, 998, (998, 6, 5), "/data")),
+        ("redis:disk", Identity(999, 6, (6,), "/data")),
+        ("redis:1234", Identity(999, 1234, (1234,), "/data")),
+        ("1000", Identity(1000, 0, (0,), "/")),
+        ("1000:1000", Identity(1000, 1000, (1000,), "/")),
+        ("42", Identity(7, 7, (7,), "/seven")),
+        ("redis:", Identity(999, 998, (998, 6, 5), "/data")),
+        (":disk", Identity(0, 6, (6,), "/root")),
+        ("nohome", Identity(5, 5, (5,), "/")),
     ],
 )
 def test_names_and_numbers_are_found_as_docker_finds_them(user, identity):
@@ -58,10 +58,30 @@ def test_an_id_out_of_range_says_which_are_allowed(user):
 
 
 def test_an_image_without_account_files_has_root_by_number():
-    assert resolve_identity("", b"", b"") == Identity(0, 0, (), "/")
+    assert resolve_identity("", b"", b"") == Identity(0, 0, (0,), "/")
     with pytest.raises(UsageError, match="not in the image's /etc/passwd"):
         resolve_identity("redis", b"", b"")
 
 
 def test_bytes_that_are_no_text_do_no_harm():
     assert resolve_identity("redis", b"\xff\xfe:x:1:1::/:\n" + PASSWD, b"\xff").uid == 999
+
+
+def test_added_groups_come_behind_those_of_the_image_each_once():
+    identity = resolve_identity("redis", PASSWD, GROUP, ("tty", "4711", "disk", "4711"))
+    assert identity.groups == (998, 6, 5, 4711)
+
+
+def test_added_groups_hold_also_where_the_group_was_chosen():
+    assert resolve_identity("redis:root", PASSWD, GROUP, ("tty",)).groups == (0, 5)
+
+
+def test_nobody_loses_the_own_group_by_a_setgid_program():
+    # CVE-2022-36109, CVE-2023-25173: without it a group that is denied could be shaken off
+    assert resolve_identity("1000:1000", PASSWD, GROUP).groups == (1000,)
+
+
+@pytest.mark.parametrize("group", ["nogroup", "2147483648", "-1", "wrong", ""])
+def test_an_added_group_that_the_image_has_not_is_an_error(group):
+    with pytest.raises(UsageError, match="cannot join group"):
+        resolve_identity("", PASSWD, GROUP, (group,))

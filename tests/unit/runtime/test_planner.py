@@ -117,14 +117,14 @@ def test_the_namespaces_rung_takes_no_capabilities_and_hides_nothing():
         assert kind not in kinds(made)
 
 
-def test_confined_root_keeps_dockers_capabilities_and_another_user_none():
-    docker = 0x00000000A80425FB  # CapBnd in a container of docker's
+def test_confined_root_keeps_podmans_capabilities_and_another_user_none():
+    podman = 0x00000000800405FB  # CapBnd in a container of podman's
     root = plan().records[position(plan(), steps.Capabilities)]
-    assert root.bounding == root.effective == root.permitted == docker
+    assert root.bounding == root.effective == root.permitted == podman
     assert root.inheritable == root.ambient == 0
     other = plan(identity=Identity(999))
     dropped = other.records[position(other, steps.Capabilities)]
-    assert (dropped.bounding, dropped.effective, dropped.permitted) == (docker, 0, 0)
+    assert (dropped.bounding, dropped.effective, dropped.permitted) == (podman, 0, 0)
 
 
 def test_devices_are_made_by_root_and_bound_by_an_ordinary_user():
