@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "ending.h"
 #include "files.h"
 #include "first.h"
 #include "gate.h"
@@ -29,6 +30,7 @@ enum {
 	POLL_CHILD,
 	POLL_LIFELINE,
 	POLL_LISTENER,
+	POLL_DEADLINE,
 	POLL_GATE,
 	POLL_TERMINAL,
 	POLLS = POLL_TERMINAL + TERMINAL_POLLS,
@@ -95,6 +97,8 @@ static int start(struct monitor *m)
 	int error = take_signals(m);
 
 	if (!error)
+		error = deadline_start(m);
+	if (!error)
 		error = result(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
 	if (error)
 		return error;
@@ -115,7 +119,7 @@ static int start(struct monitor *m)
 static void begin(struct monitor *m)
 {
 	m->executed = true;
-	if (m->options->report >= 0)
+	if (m->options->report >= 0 && !may_be_ended(m))
 		close(m->options->report);
 }
 
@@ -152,7 +156,9 @@ void reap(struct monitor *m)
 	m->pid = 0;
 	if (m->child >= 0)
 		hear_child(m);
-	if (m->killed_for)
+	if (m->timed_out)
+		m->status = EXIT_TIMED_OUT;
+	else if (m->killed_for)
 		m->status = EXIT_SIGNALLED + m->killed_for;
 	else if (!m->failed)
 		m->status = exit_status_from(status);
@@ -213,6 +219,7 @@ static void wait_for_end(struct monitor *m)
 		polls[POLL_CHILD] = (struct pollfd){ m->child, POLLIN, 0 };
 		polls[POLL_LIFELINE] = (struct pollfd){ m->lifeline, POLLIN, 0 };
 		polls[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
+		polls[POLL_DEADLINE] = (struct pollfd){ m->deadline, POLLIN, 0 };
 		polls[POLL_GATE] = (struct pollfd){ m->gate.fd, POLLIN, 0 };
 		terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
 		if (poll(polls, POLLS, -1) < 0)
@@ -223,6 +230,8 @@ static void wait_for_end(struct monitor *m)
 			take_signals_in(m);
 		if (polls[POLL_LIFELINE].revents)
 			watch_lifeline(m);
+		if (polls[POLL_DEADLINE].revents)
+			deadline_pass(m);
 		if (polls[POLL_LISTENER].revents)
 			hear_listener(m, polls[POLL_LISTENER].revents);
 		if (polls[POLL_GATE].revents)
@@ -248,7 +257,7 @@ static int remove_from_scratch(const struct monitor *m, const char *path)
 }
 
 /* Clean-up runs whatever happened before, and its failures never hide what did. */
-static void clean_up(const struct monitor *m)
+static void clean_up(struct monitor *m)
 {
 	struct cursor next = m->plan->records;
 	struct record record = { 0 };
@@ -258,6 +267,8 @@ static void clean_up(const struct monitor *m)
 
 		if (record.number == STEP_REMOVE_TREE)
 			error = remove_from_scratch(m, record.fields[0].text);
+		else if (record.number == STEP_REMOVE_CGROUPS)
+			error = cgroups_remove(&m->outside.groups);
 		if (error)
 			say_step_failure(&record, NULL, -error);
 	}
@@ -317,7 +328,9 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.lifeline = options->lifeline;
 	m.gate.fd = options->gate;
 	m.namespaces = namespaces_of(plan);
-	m.child = m.peer = m.signals = m.listener = m.outside.users = -1;
+	m.child = m.peer = m.signals = m.listener = m.deadline = m.outside.users = -1;
+	m.outside.groups.id = options->id;
+	m.outside.groups.scratch = options->scratch;
 	m.terminal.master = m.terminal.slave = -1;
 	m.identity = identity_in(plan);
 	error = find_command(&m);
@@ -328,6 +341,7 @@ int monitor(const struct plan *plan, const struct options *options)
 	wait_for_end(&m);
 	terminal_drain(&m.terminal);
 	terminal_restore(&m.terminal);
+	tell_ending(&m);
 	clean_up(&m);
 	return m.status;
 }

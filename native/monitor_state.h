@@ -19,11 +19,13 @@ struct monitor {
 	int signals;     /* a signalfd */
 	int child, peer; /* the two ends of the socket; the first process has the other one */
 	int lifeline;
+	int deadline;    /* a timerfd; -1 without a time limit */
 	struct gate gate;
 	struct outside outside; /* what is done for the first process that it may not */
 	int listener;    /* of a filter that asks who a process pretends to be */
 	struct identity identity; /* the first process's */
 	bool executed;   /* the first process is the command, or waits for it */
+	bool timed_out;  /* the container was killed because its time was up */
 	bool failed;     /* a step did: the exit status is chrun's own */
 	int killed_for;  /* the signal whose default action was carried out for the container */
 	int status;

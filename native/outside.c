@@ -222,6 +222,8 @@ void do_outside(struct outside *o, const struct plan *plan, const char *scratch,
 			done = write_maps(o, pid, record.fields);
 		else if (record.number == STEP_OUTER_TREE)
 			done = open_tree_outside(o, scratch, record.fields);
+		else if (record.number == STEP_CGROUP)
+			done = cgroups_limit(&o->groups, &record, pid);
 	}
 	answer(child, (struct failure){ position, done < 0 ? (uint32_t)-done : 0 }, done);
 	if (done > 0)

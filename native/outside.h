@@ -6,12 +6,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cgroups.h"
 #include "plan.h"
 
-/* What the monitor knows of the container's user namespace. */
+/* What the monitor knows of the container's user namespace and cgroups. */
 struct outside {
 	int users;        /* the namespace; -1 until step 30 was asked for */
 	bool foreign;     /* ids other than the monitor's are mapped by a program that may do that */
+	struct cgroups groups;
 	char said[256];   /* what that program said when it failed, "" otherwise */
 };
 

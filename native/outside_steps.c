@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "step_functions.h"
 
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -52,4 +53,17 @@ int step_outer_tree(struct container *c, const struct field *f)
 	if (place < 0)
 		return place;
 	return move_tree(tree, place);
+}
+
+/* The monitor moves this process into the cgroup, too. */
+int step_cgroup(struct container *c, const struct field *f)
+{
+	(void)f;
+	return ask(c->monitor, c->position);
+}
+
+int step_cgroup_namespace(struct container *c, const struct field *f)
+{
+	(void)c, (void)f;
+	return result(unshare(CLONE_NEWCGROUP));
 }

@@ -33,11 +33,15 @@ static const char *const formats[STEP_NUMBERS] = {
 	[STEP_OUTER_ID_MAP] = "tttt",
 	[STEP_OUTER_TREE] = "ttiii",
 	[STEP_LANDLOCK] = "iiiTI",
+	[STEP_CGROUP] = "tTTt",
+	[STEP_DEADLINE] = "it",
+	[STEP_CGROUP_NAMESPACE] = "",
 	[STEP_GRAB] = "itti",
 	[STEP_PLACE] = "itiiii",
 	[STEP_LIKE] = "tt",
 	[STEP_EXEC] = "TTi",
 	[STEP_REMOVE_TREE] = "t",
+	[STEP_REMOVE_CGROUPS] = "",
 };
 
 static bool take_integer(struct cursor *c, size_t size, uint64_t *number)

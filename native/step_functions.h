@@ -36,6 +36,8 @@ step_function step_like;
 step_function step_id_map;
 step_function step_outer_id_map;
 step_function step_outer_tree;
+step_function step_cgroup;
+step_function step_cgroup_namespace;
 step_function step_landlock;
 
 #endif

@@ -29,6 +29,8 @@ static step_function *const functions[STEP_EXEC] = {
 	[STEP_ID_MAP] = step_id_map,
 	[STEP_OUTER_ID_MAP] = step_outer_id_map,
 	[STEP_OUTER_TREE] = step_outer_tree,
+	[STEP_CGROUP] = step_cgroup,
+	[STEP_CGROUP_NAMESPACE] = step_cgroup_namespace,
 	[STEP_PROPAGATION] = step_propagation,
 	[STEP_BASE] = step_base,
 	[STEP_SYMLINK] = step_symlink,
@@ -96,8 +98,8 @@ int run_steps(struct container *c)
 
 	while (!error && plan_next(&next, &record) && record.number < STEP_EXEC) {
 		c->position = record.position;
-		if (record.number == STEP_CLONE)
-			continue; /* that was how this process came to be */
+		if (record.number == STEP_CLONE || record.number == STEP_DEADLINE)
+			continue; /* how this process came to be, and may end: the monitor's */
 		if (!is_ready(c, record.number))
 			return -EINVAL;
 		error = functions[record.number](c, record.fields);

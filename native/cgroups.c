@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "cgroups.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "files.h"
+#include "kernel.h"
+#include "say.h"
+
+enum {
+	OWN = '@',            /* before a mount point: the monitor's own cgroup below it */
+	OPTIONAL = '?',       /* before a setting: its file may be missing */
+	MAX_BYTES = 4096,     /* of the files that are read: what /proc and cgroups show of a page */
+	PATIENCE_MS = 10000,  /* until what was killed has left its cgroup */
+};
+
+static struct line name_of(const struct cgroups *groups, const char *suffix)
+{
+	struct line name = { .length = 0 };
+
+	add_text(&name, "chrun-");
+	add_text(&name, groups->id);
+	add_text(&name, suffix);
+	return name;
+}
+
+/* Read a whole small file as a string. */
+static int read_file(int directory, const char *name, char text[MAX_BYTES])
+{
+	closing int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, MAX_BYTES - 1);
+
+	if (length < 0)
+		return -errno;
+	text[length] = '\0';
+	return 0;
+}
+
+/* The kernel takes a setting as a whole or not at all. */
+static int write_file(int directory, const char *name, const char *text)
+{
+	closing int fd = openat(directory, name, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int write_pid(int directory, pid_t pid)
+{
+	struct line number = { .length = 0 };
+
+	add_number(&number, (uint64_t)pid);
+	return write_file(directory, "cgroup.procs", text_of(&number));
+}
+
+/* Whether a text has a word in it, `length` bytes long, between blanks and ends of lines. */
+static bool has_word(const char *text, const char *word, size_t length)
+{
+	while (*text) {
+		size_t found = strcspn(text, " \n");
+
+		if (found == length && memcmp(text, word, length) == 0)
+			return true;
+		text += found + (text[found] != '\0');
+	}
+	return false;
+}
+
+/* Some files take a number and keep another one, and say nothing: look. Those that cannot be read
+ * are lists of rules, each of which was taken or refused. */
+static int check_setting(int directory, const char *name, const char *content)
+{
+	char kept[MAX_BYTES];
+	int error = read_file(directory, name, kept);
+
+	if (error)
+		return error == -EINVAL || error == -EACCES ? 0 : error;
+	while (*content) {
+		size_t length = strcspn(content, " ");
+
+		if (!has_word(kept, content, length))
+			return -ERANGE;
+		content += length + (content[length] == ' ');
+	}
+	return 0;
+}
+
+/* Carry out `file=content`. */
+static int set(int directory, const char *setting)
+{
+	bool optional = *setting == OPTIONAL;
+	const char *name = setting + optional, *equals = strchr(name, '=');
+	char file[NAME_MAX + 1];
+	int error;
+
+	if (!equals || (size_t)(equals - name) >= sizeof(file))
+		return -EINVAL;
+	memcpy(file, name, (size_t)(equals - name));
+	file[equals - name] = '\0';
+	if (strchr(file, '/')) /* the plan names files of this cgroup */
+		return -EINVAL;
+	error = write_file(directory, file, equals + 1);
+	if (error == -ENOENT && optional)
+		return 0;
+	return error ? error : check_setting(directory, file, equals + 1);
+}
+
+/* The directory of the monitor's own cgroup of version 2, below the mount point. */
+static int find_own(const char *mount_point, char path[PATH_MAX])
+{
+	char places[MAX_BYTES], *place;
+	size_t length = strlen(mount_point);
+	int error = read_file(AT_FDCWD, "/proc/self/cgroup", places);
+
+	if (error)
+		return error;
+	place = strncmp(places, "0::", 3) == 0 ? places - 1 : strstr(places, "\n0::");
+	if (!place)
+		return -ENOENT;
+	place += strlen("\n0::");
+	place[strcspn(place, "\n")] = '\0';
+	if (length + strlen(place) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	strcpy(path, mount_point);
+	strcpy(path + length, place);
+	return 0;
+}
+
+/* Note a directory in the container's own, so that whoever finds a dead container can remove it. */
+static int note_down(const struct cgroups *groups, const char *parent, const char *name)
+{
+	const char *const parts[] = { parent, "/", name, "\n" };
+	char path[PATH_MAX];
+	int error = host_path(groups->scratch, "%/cgroups", path, sizeof(path));
+
+	if (!*groups->scratch)
+		return 0;
+	closing int fd = error ? error : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error ? error : -errno;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		if (write(fd, parts[i], strlen(parts[i])) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Make a cgroup and give its directory. It is the container's to read, whatever the umask. */
+static int make(const struct cgroups *groups, int above, const char *parent, struct line *name)
+{
+	const char *text = text_of(name);
+	int error = note_down(groups, parent, text);
+
+	if (!error)
+		error = result(mkdirat(above, text, 0755));
+	if (!error)
+		error = result(fchmodat(above, text, 0755, 0));
+	return error ? error : result(openat(above, text, O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+/* A cgroup that has processes in it passes no controllers on: leave one's own for a child of it. */
+static int leave_own(struct cgroups *groups, int own, const char *path)
+{
+	struct line name = name_of(groups, "-monitor");
+	closing int leaf = make(groups, own, path, &name);
+
+	if (leaf < 0)
+		return leaf;
+	groups->divided = true;
+	groups->own = own;
+	return write_pid(leaf, getpid());
+}
+
+/* Begin a cgroup below a parent: it has no limit yet. In version 2 the first process enters it at
+ * once, since it, too, is in the monitor's own cgroup, which may have to be divided. */
+static int begin(struct cgroups *groups, const char *parent, bool unified, pid_t pid)
+{
+	struct cgroup *group = &groups->all[groups->count];
+	struct line name = name_of(groups, "");
+	char own[PATH_MAX];
+	const char *path = parent;
+	int error = 0;
+
+	if (groups->count == MAX_CGROUPS)
+		return -E2BIG;
+	if (*parent == OWN) {
+		error = find_own(parent + 1, own);
+		path = own;
+	}
+	if (error)
+		return error;
+	group->parent = parent;
+	group->above = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (group->above < 0)
+		return -errno;
+	group->here = make(groups, group->above, path, &name);
+	if (group->here < 0)
+		return group->here;
+	groups->count++;
+	if (unified) {
+		error = write_pid(group->here, pid);
+		group->entered = !error;
+	}
+	return error || *parent != OWN ? error : leave_own(groups, group->above, path);
+}
+
+static struct cgroup *find(struct cgroups *groups, const char *parent)
+{
+	for (size_t i = 0; i < groups->count; i++)
+		if (strcmp(groups->all[i].parent, parent) == 0)
+			return &groups->all[i];
+	return NULL;
+}
+
+/* Pass controllers on to a cgroup's children. */
+static int enable(int above, struct field controllers)
+{
+	char enabled[MAX_BYTES];
+	int error = read_file(above, "cgroup.subtree_control", enabled);
+
+	for (uint32_t i = 0; i < controllers.length && !error; i++) {
+		const char *controller = take_text_of(&controllers.list);
+		struct line word = { .length = 0 };
+
+		add_text(&word, "+");
+		add_text(&word, controller);
+		if (!has_word(enabled, controller, strlen(controller)))
+			error = write_file(above, "cgroup.subtree_control", text_of(&word));
+	}
+	return error;
+}
+
+int cgroups_limit(struct cgroups *groups, const struct record *record, pid_t pid)
+{
+	const char *parent = record->fields[0].text, *amount = record->fields[3].text;
+	struct field controllers = record->fields[1], settings = record->fields[2];
+	struct cgroup *group = find(groups, parent);
+	int error = group ? 0 : begin(groups, parent, controllers.length, pid);
+
+	group = group ? group : find(groups, parent);
+	if (!error && controllers.length)
+		error = enable(group->above, controllers);
+	for (uint32_t i = 0; i < settings.length && !error; i++)
+		error = set(group->here, take_text_of(&settings.list));
+	if (!error && !group->entered)
+		error = write_pid(group->here, pid);
+	if (error)
+		return error;
+	group->entered = true;
+	if (*amount) {
+		groups->memory = group;
+		groups->position = record->position;
+		groups->amount = amount;
+	}
+	return 0;
+}
+
+bool cgroups_ran_out(const struct cgroups *groups)
+{
+	static const char key[] = "oom_kill ";
+	char events[MAX_BYTES], *found;
+
+	if (!groups->memory)
+		return false;
+	if (read_file(groups->memory->here, "memory.events", events) < 0 &&
+	    read_file(groups->memory->here, "memory.oom_control", events) < 0)
+		return false;
+	found = strstr(events, key);
+	return found && strtoul(found + strlen(key), NULL, 10) > 0;
+}
+
+/* Kill all that is in a cgroup: by the one word that the kernel has for it since Linux 5.14, or one
+ * by one, which has to be repeated as long as they multiply. */
+static void kill_all(const struct cgroup *group)
+{
+	char processes[MAX_BYTES], *next = processes;
+
+	if (write_file(group->here, "cgroup.kill", "1") == 0)
+		return;
+	if (read_file(group->here, "cgroup.procs", processes) < 0)
+		return;
+	for (char *end; (end = strchr(next, '\n')); next = end + 1)
+		(void)kill((pid_t)strtol(next, NULL, 10), SIGKILL); /* it may be gone: as wanted */
+}
+
+static int remove_one(const struct cgroups *groups, const struct cgroup *group)
+{
+	const struct timespec millisecond = { 0, 1000000 };
+	struct line name = name_of(groups, "");
+	const char *text = text_of(&name);
+	int error = result(unlinkat(group->above, text, AT_REMOVEDIR));
+
+	for (int tries = 0; error == -EBUSY && tries < PATIENCE_MS; tries++) {
+		kill_all(group);
+		(void)nanosleep(&millisecond, NULL);
+		error = result(unlinkat(group->above, text, AT_REMOVEDIR));
+	}
+	return error == -ENOENT ? 0 : error;
+}
+
+/* Leave the monitor's own cgroup as it was found: undivided, and the monitor in it. */
+static int reunite(const struct cgroups *groups)
+{
+	struct line name = name_of(groups, "-monitor");
+	char enabled[MAX_BYTES];
+	int error = read_file(groups->own, "cgroup.subtree_control", enabled);
+
+	for (char *word = error ? NULL : strtok(enabled, " \n"); word && !error;
+	     word = strtok(NULL, " \n")) {
+		struct line off = { .length = 0 };
+
+		add_text(&off, "-");
+		add_text(&off, word);
+		error = write_file(groups->own, "cgroup.subtree_control", text_of(&off));
+	}
+	if (!error)
+		error = write_pid(groups->own, getpid());
+	return error ? error : result(unlinkat(groups->own, text_of(&name), AT_REMOVEDIR));
+}
+
+int cgroups_remove(struct cgroups *groups)
+{
+	char path[PATH_MAX];
+	int failed = 0, error;
+
+	for (size_t i = 0; i < groups->count; i++) {
+		error = remove_one(groups, &groups->all[i]);
+		failed = failed ? failed : error;
+	}
+	if (!failed && groups->divided)
+		failed = reunite(groups);
+	if (failed || !groups->count || !*groups->scratch)
+		return failed;
+	error = host_path(groups->scratch, "%/cgroups", path, sizeof(path));
+	return error ? error : result(unlink(path));
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "ending.h"
+
+#include <sys/timerfd.h>
+
+#include "kernel.h"
+#include "messages.h"
+#include "say.h"
+
+int deadline_start(struct monitor *m)
+{
+	struct record record;
+	struct itimerspec time = { .it_value = { 0 } };
+
+	if (!plan_find(m->plan, STEP_DEADLINE, &record))
+		return 0;
+	time.it_value.tv_sec = (time_t)(record.fields[0].number / 1000);
+	time.it_value.tv_nsec = (long)(record.fields[0].number % 1000) * 1000000;
+	/* the time that a machine sleeps through is time, too */
+	m->deadline = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	return m->deadline < 0 ? -errno : result(timerfd_settime(m->deadline, 0, &time, NULL));
+}
+
+void deadline_pass(struct monitor *m)
+{
+	close(m->deadline);
+	m->deadline = -1;
+	if (m->pid <= 0)
+		return; /* it ended just in time */
+	m->timed_out = true;
+	kill_container(m);
+}
+
+bool may_be_ended(const struct monitor *m)
+{
+	return m->deadline >= 0 || m->outside.groups.memory;
+}
+
+static void tell(const struct monitor *m, uint32_t position, const char *const words[3])
+{
+	struct failure none = { position, 0 };
+	struct line line = { .length = 0 };
+
+	if (m->options->report >= 0 && write(m->options->report, &none, sizeof(none)) > 0)
+		return;
+	for (size_t i = 0; i < 3; i++)
+		add_text(&line, words[i]);
+	say(&line);
+}
+
+void tell_ending(const struct monitor *m)
+{
+	const struct cgroups *groups = &m->outside.groups;
+	struct record deadline;
+
+	if (m->failed)
+		return;
+	if (m->timed_out && plan_find(m->plan, STEP_DEADLINE, &deadline))
+		tell(m, deadline.position,
+		     (const char *const[]){ "chrun: stopped the container: its time of ",
+					    deadline.fields[1].text, " is up" });
+	else if (cgroups_ran_out(groups))
+		tell(m, groups->position,
+		     (const char *const[]){ "chrun: the container ran out of memory: its limit is ",
+					    groups->amount, "" });
+}

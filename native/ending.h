@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Ends that are not the command's own: its time was up, or its memory was used up. */
+#ifndef CHRUN_ENDING_H
+#define CHRUN_ENDING_H
+
+#include "monitor_state.h"
+
+enum { EXIT_TIMED_OUT = 124 }; /* as timeout(1) has it */
+
+/* Start the clock of step 33, if the plan has one. */
+int deadline_start(struct monitor *m);
+
+/* The time is up: kill the container. */
+void deadline_pass(struct monitor *m);
+
+/* Whether the container may come to such an end. */
+bool may_be_ended(const struct monitor *m);
+
+/* Say what ended the container, where the caller wants to hear of it. */
+void tell_ending(const struct monitor *m);
+
+#endif
