@@ -45,11 +45,7 @@ def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
 
 def find_mount(path: str) -> MountEntry | None:
     """Find the mount that a path lies on; None where /proc does not tell, as in some chroots."""
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            entries = parse_mountinfo(file.read())
-    except OSError:
-        return None
+    entries = _read_mountinfo()
     real = os.path.realpath(path)
     around = [
         entry
@@ -61,6 +57,21 @@ def find_mount(path: str) -> MountEntry | None:
         enumerate(around), key=lambda item: (len(item[1].mount_point), item[0]), default=None
     )
     return found[1] if found else None
+
+
+def mount_points_below(path: str) -> tuple[str, ...]:
+    """Give the mount points below a directory; none where /proc does not tell."""
+    below = os.path.realpath(path).rstrip("/") + "/"
+    points = (entry.mount_point for entry in _read_mountinfo())
+    return tuple(point for point in points if point.startswith(below))
+
+
+def _read_mountinfo() -> tuple[MountEntry, ...]:
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            return parse_mountinfo(file.read())
+    except OSError:
+        return ()
 
 
 def _unescape(text: str) -> str:
