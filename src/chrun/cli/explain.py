@@ -14,13 +14,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chrun.cli.options import Parsed
+    from chrun.engine.engine import Engine
+    from chrun.engine.request import RunRequest
+
+EXPORTS = ("sh",)
+
 COMMAND = Command(
     "explain [OPTION...] IMAGE [COMMAND [ARGUMENT...]]",
     "Tell what `chrun run` would do with the same options: every kernel step in its order, and\n"
     "the reason for it. Nothing is executed.",
     (
         *RUN_OPTIONS,
+        Option(("--export",), "write an equivalent for another tool", "TOOL", False, EXPORTS),
         Option(("--format",), "text (the default) or json", "FORMAT", False, ("text", "json")),
+        Option(("--output",), "a new directory for what is exported", "DIRECTORY"),
     ),
     interspersed=False,
 )
@@ -32,7 +40,10 @@ def run(words: Sequence[str], root: str) -> int:
     if request is None:
         sys.stdout.write(COMMAND.help_text())
         return 0
-    plan = explain(open_engine(root, quiet=parsed.flag("quiet")), request)
+    engine = open_engine(root, quiet=parsed.flag("quiet"))
+    if parsed.flag("export"):
+        return _export(engine, request, parsed)
+    plan = explain(engine, request).plan
     if parsed.text("format") == "json":
         import json
 
@@ -42,4 +53,18 @@ def run(words: Sequence[str], root: str) -> int:
 
         for line in explain_text(plan):
             print(printable(line))
+    return 0
+
+
+def _export(engine: Engine, request: RunRequest, parsed: Parsed) -> int:
+    """Print an equivalent, or write it to a directory; what it lacks is told on stderr."""
+    from chrun.cli.output import printable
+    from chrun.engine.export import export
+
+    output = parsed.text("output")
+    exported = export(engine, request, parsed.text("export"), output)
+    for note in () if parsed.flag("quiet") else exported.notes:
+        sys.stderr.write(f"chrun: not in the export: {printable(note)}\n")
+    if not output:
+        sys.stdout.buffer.write(exported.text.encode(errors="surrogateescape"))
     return 0

@@ -1,0 +1,83 @@
+"""A run for other tools: what was composed, and a root file system for those that need one."""
+
+from __future__ import annotations
+
+import os
+
+from chrun.engine.containers import explain
+from chrun.errors import UsageError
+from chrun.rootfs.copy import copy_layers
+from chrun.rootfs.rootfs import COPY_NAME
+from chrun.runtime.export.sh import export_sh
+from chrun.runtime.export.subject import Exportable
+from chrun.store.layout import absolute
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chrun.engine.containers import Composed
+    from chrun.engine.engine import Engine
+    from chrun.engine.request import RunRequest
+    from chrun.runtime.export.subject import Export
+
+_EXPORTERS: dict[str, Callable[[Exportable], Export]] = {"sh": export_sh}
+FORMATS = tuple(_EXPORTERS)
+_NEEDING_ROOT = frozenset({"oci"})
+_NAMES = {"oci": "config.json"}  # the file in the output directory; run.sh for scripts
+
+
+def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Export:
+    """Give a stand-alone equivalent of a run; with `output`, also write it to that new directory.
+
+    Raises what `explain` raises; UsageError for an output directory that is needed and missing, or
+    not empty; UnsupportedError for a run that the format has no words for at all.
+    """
+    directory = _make_directory(output) if output else ""
+    composed = explain(engine, request)
+    subject = Exportable(
+        composed.source.name,
+        not request.is_path,
+        composed.spec,
+        composed.rootfs,
+        engine.host,
+        composed.plan,
+        _make_root(composed, kind, directory),
+    )
+    exported = _EXPORTERS[kind](subject)
+    if directory:
+        _write(os.path.join(directory, _NAMES.get(kind, "run.sh")), exported.text)
+    return exported
+
+
+def _make_directory(output: str) -> str:
+    directory = absolute(output)
+    try:
+        os.makedirs(directory, exist_ok=True)
+        if os.listdir(directory):
+            raise UsageError(f"cannot export to {directory}: it is not empty")
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(f"cannot export to {directory}: {reason}") from error
+    return directory
+
+
+def _make_root(composed: Composed, kind: str, directory: str) -> str:
+    """Copy the layers together where the format, or this run, cannot stack them."""
+    if kind not in _NEEDING_ROOT and composed.rootfs.kind == "overlay":
+        return ""
+    if not directory:
+        raise UsageError(
+            f"cannot export to {kind}: it needs a root file system of its own",
+            hint="name a new directory for it: --output DIRECTORY",
+        )
+    root_dir = os.path.join(directory, COPY_NAME)
+    copy_layers(composed.source.layers, root_dir)
+    return root_dir
+
+
+def _write(path: str, text: str) -> None:
+    mode = 0o755 if path.endswith(".sh") else 0o644
+    with open(path, "x", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), mode)

@@ -1,0 +1,48 @@
+"""Parts of the spec in the words that util-linux, bubblewrap and podman share."""
+
+from __future__ import annotations
+
+import os
+
+from chrun.linux import caps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.oci.spec import IdMapping, Spec
+
+_MOUNT_FLAGS = (
+    (1, "ro"), (2, "nosuid"), (4, "nodev"), (8, "noexec"), (32, "nosymfollow"),
+    (1 << 10, "noatime"), (1 << 21, "relatime"), (1 << 24, "strictatime"),
+)  # fmt: skip
+
+
+def flag_words(flags: int) -> list[str]:
+    """Give mount(2)'s flags as mount(8) calls them."""
+    return [word for bit, word in _MOUNT_FLAGS if flags & bit]
+
+
+def unnamed_flags(flags: int) -> int:
+    """Give the flags that `flag_words` has no word for."""
+    return flags & ~sum(bit for bit, _word in _MOUNT_FLAGS)
+
+
+def capability_words(mask: int) -> list[str]:
+    """Give the capabilities in a mask, as setpriv(1) calls them: "chown", "net_admin"."""
+    return [name[4:].lower() for number, name in enumerate(caps.NAMES) if mask >> number & 1]
+
+
+def below(target: str) -> str:
+    """Give a path inside as a plain one: one slash between names, none at the end."""
+    return "/" + os.path.normpath(target).strip("/")
+
+
+def single_ids(spec: Spec) -> tuple[int, int] | None:
+    """Give the ids inside that the caller has, where they are the only ones; None otherwise."""
+    uids, gids = spec.uid_mappings, spec.gid_mappings
+    if _count(uids) == 1 and _count(gids) == 1:
+        return uids[0].container_id, gids[0].container_id
+    return None
+
+
+def _count(mappings: tuple[IdMapping, ...]) -> int:
+    return sum(mapping.size for mapping in mappings)
