@@ -16,9 +16,11 @@
 #include "files.h"
 #include "first.h"
 #include "gate.h"
+#include "join.h"
 #include "kernel.h"
 #include "messages.h"
 #include "pretend.h"
+#include "process.h"
 #include "remove.h"
 #include "say.h"
 #include "signals.h"
@@ -66,18 +68,6 @@ static void fail(struct monitor *m, uint32_t position, int error)
 		say_step_failure(&record, m->command.argv ? m->command.argv[0] : NULL, error);
 }
 
-/* clone3(2), and clone(2) before Linux 5.3 and where a filter, which cannot look into clone3's
- * memory, refuses it. */
-static pid_t clone_into(uint64_t namespaces)
-{
-	struct clone3_arguments arguments = { .flags = namespaces, .exit_signal = SIGCHLD };
-	int pid = result(syscall(SYS_clone3, &arguments, sizeof(arguments)));
-
-	if (is_missing(pid))
-		pid = result(syscall(SYS_clone, namespaces | SIGCHLD, NULL, NULL, NULL, NULL));
-	return pid;
-}
-
 /* Take signals only through the signalfd, so that none falls between two lines. */
 static int take_signals(struct monitor *m)
 {
@@ -91,11 +81,30 @@ static int take_signals(struct monitor *m)
 	return m->signals < 0 ? -errno : 0;
 }
 
-static int start(struct monitor *m)
+static bool has_pid_namespace(const struct monitor *m)
+{
+	return m->namespaces & CLONE_NEWPID;
+}
+
+/* Let others find the first process. The container is none
+ * the worse without: whoever looks for it does not find it. */
+static void make_findable(const struct monitor *m)
+{
+	int error = *m->options->scratch && m->command.argv
+			    ? record_process(m->options->scratch, m->pid)
+			    : 0;
+
+	if (error)
+		say_failure("tell others of the container", NULL, strerror(-error), "");
+}
+
+static int start(struct monitor *m, uint32_t *position)
 {
 	int ends[2] = { -1, -1 };
 	int error = take_signals(m);
 
+	if (!error && !has_pid_namespace(m))
+		error = adopt_orphans();
 	if (!error)
 		error = deadline_start(m);
 	if (!error)
@@ -104,15 +113,18 @@ static int start(struct monitor *m)
 		return error;
 	m->child = ends[0];
 	m->peer = ends[1];
-	m->pid = clone_into(m->namespaces);
+	m->pid = start_process(m->plan, m->namespaces, position);
 	if (m->pid == 0) {
 		close(m->child);
 		run_container(m->plan, m->options, &m->command, m->peer);
 	}
 	close(m->peer);
-	if (m->pid > 0 && m->gate.fd >= 0)
+	if (m->pid < 0)
+		return m->pid;
+	if (m->gate.fd >= 0)
 		gate_hold(&m->gate, m->pid, m->child);
-	return m->pid < 0 ? m->pid : 0;
+	make_findable(m);
+	return 0;
 }
 
 /* From here on the command is on its own. */
@@ -321,6 +333,7 @@ int monitor(const struct plan *plan, const struct options *options)
 {
 	static struct monitor m; /* zeroes: no page of its buffers is there until it is used */
 	struct record exec;
+	uint32_t position = 0;
 	int error;
 
 	m.plan = plan;
@@ -328,7 +341,9 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.lifeline = options->lifeline;
 	m.gate.fd = options->gate;
 	m.namespaces = namespaces_of(plan);
-	m.child = m.peer = m.signals = m.listener = m.deadline = m.outside.users = -1;
+	m.child = m.peer = m.signals = m.listener = m.deadline = -1;
+	m.outside.users = open_joined_users(plan);
+	m.outside.foreign = m.outside.users >= 0; /* whose files may be left in the scratch directory */
 	m.outside.groups.id = options->id;
 	m.outside.groups.scratch = options->scratch;
 	m.terminal.master = m.terminal.slave = -1;
@@ -336,9 +351,11 @@ int monitor(const struct plan *plan, const struct options *options)
 	error = find_command(&m);
 	if (error && plan_find(plan, STEP_EXEC, &exec))
 		fail(&m, exec.position, -error);
-	else if (enter_base(&m) == 0 && (error = start(&m)))
-		fail(&m, 0, -error);
+	else if (enter_base(&m) == 0 && (error = start(&m, &position)))
+		fail(&m, position, -error);
 	wait_for_end(&m);
+	if (!has_pid_namespace(&m))
+		end_orphans();
 	terminal_drain(&m.terminal);
 	terminal_restore(&m.terminal);
 	tell_ending(&m);

@@ -39,5 +39,9 @@ step_function step_outer_tree;
 step_function step_cgroup;
 step_function step_cgroup_namespace;
 step_function step_landlock;
+step_function step_join;
+step_function step_sysctl;
+step_function step_loopback;
+step_function step_shared_memory;
 
 #endif

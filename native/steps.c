@@ -58,6 +58,10 @@ static step_function *const functions[STEP_EXEC] = {
 	[STEP_PLACE] = step_place,
 	[STEP_LIKE] = step_like,
 	[STEP_LANDLOCK] = step_landlock,
+	[STEP_JOIN] = step_join,
+	[STEP_SYSCTL] = step_sysctl,
+	[STEP_LOOPBACK] = step_loopback,
+	[STEP_SHARED_MEMORY] = step_shared_memory,
 };
 
 /* What must have happened before a step means what it says: without a base directory a name would
@@ -75,6 +79,7 @@ static bool is_ready(const struct container *c, uint32_t number)
 	case STEP_MOUNT:
 	case STEP_BIND:
 	case STEP_PLACE:
+	case STEP_SYSCTL:
 	case STEP_NODE:
 	case STEP_LINK:
 	case STEP_MASK:

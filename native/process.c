@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "kernel.h"
+#include "say.h"
+
+enum { FIELDS_FROM_STATE_TO_START = 19 }; /* of /proc/PID/stat: 3, state, to 22, starttime */
+
+static uint64_t read_number(const char *digits)
+{
+	uint64_t number = 0;
+
+	for (; *digits >= '0' && *digits <= '9'; digits++)
+		number = number * 10 + (uint64_t)(*digits - '0');
+	return number;
+}
+
+static int read_file_at(int directory, const char *name, char *bytes, size_t size)
+{
+	closing int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, bytes, size - 1);
+
+	if (length < 0)
+		return -errno;
+	bytes[length] = '\0';
+	return 0;
+}
+
+/* The command's name, between parentheses, may hold anything: the fields are behind the last one. */
+static int read_start(int process, uint64_t *started)
+{
+	char stat[1024];
+	int error = read_file_at(process, "stat", stat, sizeof(stat));
+	const char *at = error ? NULL : strrchr(stat, ')');
+
+	if (error)
+		return error;
+	for (int i = 0; at && i <= FIELDS_FROM_STATE_TO_START; i++) {
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
+	if (!at)
+		return -EINVAL;
+	*started = read_number(at);
+	return 0;
+}
+
+int open_process(const char *path, uint64_t started)
+{
+	int process = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uint64_t found = 0;
+	int error;
+
+	if (process < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	error = read_start(process, &found);
+	if (!error && found == started)
+		return process;
+	close(process);
+	return error && error != -ENOENT ? error : -ESRCH;
+}
+
+static int open_own(pid_t pid)
+{
+	struct line path = { .length = 0 };
+
+	add_text(&path, "/proc/");
+	add_number(&path, (uint64_t)pid);
+	return result(open(text_of(&path), O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+int record_process(const char *scratch, pid_t pid)
+{
+	closing int directory = result(open(scratch, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	closing int process = open_own(pid);
+	struct line words = { .length = 0 };
+	uint64_t started = 0;
+	int error = directory < 0 ? directory : process;
+
+	if (error >= 0)
+		error = read_start(process, &started);
+	if (error)
+		return error;
+	add_number(&words, (uint64_t)pid);
+	add_text(&words, ":");
+	add_number(&words, started);
+	error = result(symlinkat(text_of(&words), directory, "process"));
+	if (error != -EEXIST)
+		return error;
+	error = result(unlinkat(directory, "process", 0)); /* of the container's last run */
+	return error ? error : result(symlinkat(text_of(&words), directory, "process"));
+}
+
+int adopt_orphans(void)
+{
+	return result(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+}
+
+/* One round: whoever is killed here leaves its own children for the next. */
+static bool kill_children(void)
+{
+	char pids[4096];
+
+	if (read_file_at(AT_FDCWD, "/proc/thread-self/children", pids, sizeof(pids)))
+		return false; /* a kernel without CONFIG_PROC_CHILDREN: nobody says who they are */
+	for (const char *at = pids; *at; at += strcspn(at, " ") + 1) {
+		const char *end = strchr(at, ' ');
+
+		if (!end)
+			break; /* cut off: the rest is for the next round */
+		(void)kill((pid_t)read_number(at), SIGKILL); /* it may have ended meanwhile */
+	}
+	return true;
+}
+
+void end_orphans(void)
+{
+	while (kill_children() && waitpid(-1, NULL, 0) > 0)
+		continue;
+}

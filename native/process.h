@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Processes of other containers by number and start time: a number alone may be somebody else's by
+ * now. */
+#ifndef CHRUN_PROCESS_H
+#define CHRUN_PROCESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Open a process's directory of /proc. -ESRCH unless the process started then, in the clock ticks of
+ * proc_pid_stat(5): what is opened through the directory is that process's, or nobody's. */
+int open_process(const char *path, uint64_t started);
+
+/* Write `PID:STARTED` as the symlink `process` into the scratch directory, for whoever wants to find
+ * the container's first process. */
+int record_process(const char *scratch, pid_t pid);
+
+/* Become the parent of what the container leaves behind, where no pid namespace ends it. */
+int adopt_orphans(void);
+
+/* Kill all children, and theirs as they are inherited, until there are none. */
+void end_orphans(void);
+
+#endif
