@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from chrun.engine.filters import plan_filters
 from chrun.engine.isolation import choose_rung, summary_words
 from chrun.errors import NoSuchImageError, UnsupportedError, UsageError
 from chrun.oci.config import ImageConfig
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from chrun.oci.options import RunOptions
     from chrun.oci.spec import Spec
     from chrun.runtime.plan import Plan
+    from chrun.store.containers import Container
+    from chrun.runtime.steps import Seccomp
 
 _MAX_PASSWD_BYTES = 4 << 20
 _KEPT = 64  # compositions of one program
@@ -137,13 +140,23 @@ def compose(engine: Engine, request: RunRequest) -> Composed:
     options, ungranted = _settle(engine, request, rung, maps)
     spec = make_spec(source.name, source.config, options, rung, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung)
-    plan = plan_container(spec, host, rootfs, keep=request.keep)
-    notices = engine.notices + notices + ungranted + more
+    filters, unfiltered = _plan_filters(engine, request, source, spec)
+    plan = plan_container(spec, host, rootfs, keep=request.keep, filters=filters)
+    notices = engine.notices + notices + ungranted + more + unfiltered
     return Composed(source, spec, rootfs, plan, plan.encode(), rung, notices)
 
 
-def explain(engine: Engine, request: RunRequest) -> Plan:
-    """Give the plan of a run without making anything but, if it is missing, the image."""
+def _plan_filters(
+    engine: Engine, request: RunRequest, source: Source, spec: Spec
+) -> tuple[tuple[Seccomp, ...], tuple[str, ...]]:
+    """Give the filter steps; one that nobody asked for by name may be missing, with a word."""
+    optional = request.isolation == "auto" and request.options.security.seccomp == "default"
+    architecture = source.config.architecture
+    return plan_filters(engine.store.layout, engine.host, spec, architecture, optional=optional)
+
+
+def explain(engine: Engine, request: RunRequest) -> Composed:
+    """Give what a run would be, without making anything but, if it is missing, the image."""
     _ensure_image(engine, request)
     with engine.store.hold(shared=True):
         return compose(engine, request).plan

@@ -38,17 +38,24 @@ if TYPE_CHECKING:
     from chrun.linux.host import Host
     from chrun.oci.spec import IdMapping, Spec
     from chrun.rootfs.rootfs import Rootfs
-    from chrun.runtime.steps import Step
+    from chrun.runtime.steps import Seccomp, Step
 
 _SCRATCH = "%"  # chrun-init knows the container's directory by this name
 
 
 def plan_container(
-    spec: Spec, host: Host, rootfs: Rootfs, *, keep: bool = False, program: bytes = b""
+    spec: Spec,
+    host: Host,
+    rootfs: Rootfs,
+    *,
+    keep: bool = False,
+    filters: tuple[Seccomp, ...] = (),
+    map_programs: tuple[str, str] = ("", ""),
 ) -> Plan:
     """Compose the plan of one container; with `keep` its scratch directory stays.
 
-    `program` is what the spec's seccomp profile was compiled to, b"" for none.
+    `filters` are the steps that the spec's seccomp profile was compiled to; `map_programs` write
+    the maps of more ids than the caller's own, which root does without.
 
     Raises UsageError for a mount that has no meaning here.
     """
@@ -57,7 +64,7 @@ def plan_container(
     return Plan(
         clone=Clone(spec.namespaces, clone_notes(host) if "user" in spec.namespaces else ()),
         # The working directory is made, if need be, before root's rights are given up.
-        steps=(*steps, WorkingDirectory(process.cwd), *plan_credentials(spec, host, program)),
+        steps=(*steps, WorkingDirectory(process.cwd), *plan_credentials(spec, filters)),
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
         # What overlayfs kept its work in is nothing to keep, and its owner may not even enter it.
         cleanup=(RemoveTree(f"{_SCRATCH}/work" if keep else _SCRATCH),),

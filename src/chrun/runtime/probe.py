@@ -9,7 +9,7 @@ import os
 
 from chrun.errors import SandboxError
 from chrun.linux.host import Lack
-from chrun.linux.seccomp import pretend_root_filter
+from chrun.linux.seccomp.pretend import pretend_root_filter
 from chrun.runtime import launch
 from chrun.runtime.notes import clone_notes, overlay_notes
 from chrun.runtime.plan import Clone, Plan

@@ -175,6 +175,15 @@ def absolute(path: str) -> str:
 
 
 def default_root() -> str:
+    @property
+    def subids_answer_path(self) -> str:
+        """The file that says which subordinate ids this user may map."""
+        return f"{self.cache_dir}/subids"
+
+    def filter_path(self, slot: int) -> str:
+        """Give one of the files that compiled system call filters are kept in."""
+        return f"{self.cache_dir}/filter-{slot}"
+
     """Give the caller's data directory: CHRUN_HOME, or the system's as root, or the user's own."""
     if home := os.environ.get("CHRUN_HOME"):
         return absolute(home)

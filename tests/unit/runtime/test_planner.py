@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chrun.linux.host import Host, Lack
+from chrun.linux.host import Host
 from chrun.oci.config import ImageConfig
 from chrun.oci.convert import Identity, IdMaps, make_spec
-from chrun.oci.options import RunOptions
+from chrun.oci.options import RunOptions, SecurityOptions
 from chrun.oci.spec import IdMapping, SpecMount
 from chrun.rootfs.rootfs import MachineFile, Rootfs
 from chrun.runtime import steps
@@ -18,10 +18,13 @@ HOSTS = MachineFile("/etc/hosts", b"127.0.0.1\tlocalhost\n", expanded=True)
 ROOTFS = Rootfs(
     "overlay", ("/store/base", "/store/top"), "/store/base_dir", "/store/points", files=(HOSTS,)
 )
+FILTER = steps.Seccomp(bytes(8), "filter system calls", "a test")
 CONFIG = ImageConfig((), command=("sh",))
 
 
-def plan(host=ROOT, rootfs=ROOTFS, rung="confined", keep=False, identity=None, **options):
+def plan(
+    host=ROOT, rootfs=ROOTFS, rung="confined", keep=False, identity=None, filters=(), **options
+):
     identity = identity or Identity()
     maps = IdMaps()
     if not host.privileged:
@@ -29,7 +32,7 @@ def plan(host=ROOT, rootfs=ROOTFS, rung="confined", keep=False, identity=None, *
             (IdMapping(identity.uid, host.uid, 1),), (IdMapping(identity.gid, host.gid, 1),)
         )
     spec = make_spec("test", CONFIG, RunOptions(**options), rung, identity, maps)
-    return plan_container(spec, host, rootfs, keep=keep)
+    return plan_container(spec, host, rootfs, keep=keep, filters=filters)
 
 
 def kinds(plan):
@@ -64,17 +67,16 @@ def test_a_plan_is_made_of_what_the_host_value_says_and_of_nothing_else():
 
 
 def test_an_ordinary_user_maps_ids_before_anything_else_and_filters_last():
-    made = plan(USER)
+    made = plan(USER, filters=(FILTER,))
     assert kinds(made)[1] is steps.IdMap
     assert position(made, steps.NoNewPrivileges) < position(made, steps.Seccomp)
     assert position(made, steps.Seccomp) == position(made, Exec) - 1
     assert "user" in made.clone.namespaces
 
 
-def test_root_has_no_user_namespace_and_no_pretending_filter():
+def test_root_has_no_user_namespace():
     made = plan()
     assert steps.IdMap not in kinds(made)
-    assert steps.Seccomp not in kinds(made)
     assert made.clone.namespaces == ("mount", "pid", "ipc", "uts", "cgroup")
 
 
@@ -185,9 +187,15 @@ def test_every_step_has_words_and_a_reason():
             assert "\n" not in step.describe()
 
 
-def test_a_kernel_without_listeners_gets_a_filter_that_needs_none():
-    listening, plain = plan(USER), plan(USER.replace(lacks=(Lack("listener", "too old"),)))
-    asked, pretended = (made.records[position(made, steps.Seccomp)] for made in (listening, plain))
-    assert asked.listens
-    assert not pretended.listens
-    assert asked.program != pretended.program
+def test_filters_come_last_where_no_new_privs_allows_them():
+    made = plan(filters=(FILTER, FILTER.replace(listens=True)))
+    assert kinds(made)[-5:-2] == [steps.NoNewPrivileges, steps.Seccomp, steps.Seccomp]
+
+
+def test_without_no_new_privs_filters_come_while_the_capability_is_there():
+    security = SecurityOptions(no_new_privileges=False)
+    root = plan(identity=Identity(999), filters=(FILTER,), security=security)
+    assert position(root, steps.Seccomp) < position(root, steps.User)
+    user = plan(USER, filters=(FILTER,), security=security)  # one id: nothing changes with it
+    order = [position(user, kind) for kind in (steps.User, steps.Seccomp, steps.Capabilities)]
+    assert order == sorted(order)

@@ -1,0 +1,123 @@
+"""The system call filter of a container, as steps of its plan: kept from the last one like it.
+
+To read a profile and compile it takes longer than to start a container. What came of it is kept in
+the store for as long as chrun's own lists are the files that it was made from.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from chrun.errors import UnsupportedError
+from chrun.runtime.steps import Seccomp
+from chrun.store.records import keep_answer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.linux.host import Host
+    from chrun.oci.spec import Spec
+    from chrun.store.layout import Layout
+
+    Question = tuple[object, ...]
+    Fields = tuple[tuple[bytes, str, str, bool], ...]
+    Kept = tuple[Question, Fields, int]
+
+_PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
+_SOURCES = (
+    "engine/seccomp.py",
+    "linux/seccomp/compiler.py",
+    "linux/seccomp/numbers.py",
+    "linux/seccomp/pretend.py",
+    "oci/seccomp/default.py",
+    "oci/seccomp/documents.py",
+    "oci/seccomp/profile.py",
+)
+_SLOTS = 64  # files in the store's cache; two questions that meet in one are answered in turn
+_PRIME = (1 << 61) - 1
+# Programs of an ABI of the machine that the filter knows no numbers of would be killed at once
+_FOREIGN = {("x86_64", "386"), ("aarch64", "arm")}
+
+
+def plan_filters(
+    layout: Layout, host: Host, spec: Spec, architecture: str, *, optional: bool
+) -> tuple[tuple[Seccomp, ...], tuple[str, ...]]:
+    """Give the filter steps of a container, and what a user should know of them.
+
+    `architecture` is the image's. With `optional` a filter that cannot be had is a notice.
+    Raises ContentError for a profile that does not mean anything here, UnsupportedError.
+    """
+    single_id = sum(mapping.size for mapping in spec.uid_mappings) == 1
+    if not spec.seccomp and not single_id:
+        return (), ()
+    if spec.seccomp and (host.machine, architecture) in _FOREIGN:
+        raise UnsupportedError(
+            f"cannot run a program of linux/{architecture}: the system call filter is for "
+            f"{host.machine} only",
+            hint="run it with --security-opt seccomp=unconfined",
+        )
+    asks = single_id and host.lack_of("listener") is None
+    sets = spec.process.capabilities
+    bounding = None if sets is None else sets.bounding
+    sources = _signature()
+    question = (
+        sources, host.machine, host.kernel, spec.seccomp, spec.sealed, single_id, asks, bounding,
+    )  # fmt: skip
+    path = layout.filter_path(_checksum(marshal.dumps(question)) % _SLOTS)
+    fields = _read_kept(path, question)
+    if fields is None:
+        from chrun.engine.seccomp import make_filters
+
+        try:
+            fields = make_filters(
+                host.machine,
+                host.kernel,
+                spec.seccomp,
+                sealed=spec.sealed,
+                single_id=single_id,
+                asks=asks,
+                bounding=bounding,
+            )
+        except UnsupportedError as error:
+            if spec.seccomp and not optional:
+                raise
+            return (), (str(error),)
+        if sources:
+            keep_answer(path, marshal.dumps((question, fields, _checksum_of(fields))))
+    return tuple(Seccomp(*step) for step in fields), ()
+
+
+def _signature() -> tuple[int, ...]:
+    """Give what changes when chrun does; () where its sources are not files, and nothing is kept.
+
+    Times of change cannot be set, unlike those of modification that packages agree on.
+    """
+    try:
+        statuses = [os.stat(f"{_PACKAGE_DIR}/{name}") for name in _SOURCES]
+    except OSError:
+        return ()
+    return tuple(number for status in statuses for number in (status.st_ctime_ns, status.st_size))
+
+
+def _read_kept(path: str, question: Question) -> Fields | None:
+    """Read what was kept for exactly this question, unless it is damaged.
+
+    Nobody but the user of the store can have written it, as open_store checks.
+    """
+    try:
+        with open(path, "rb") as file:
+            kept: Kept = marshal.loads(file.read())  # noqa: S302
+        asked, fields, checksum = kept
+        is_whole = asked == question and checksum == _checksum_of(fields)
+    except (OSError, ValueError, TypeError, EOFError):
+        return None
+    return fields if is_whole else None
+
+
+def _checksum_of(fields: Fields) -> int:
+    return _checksum(b"".join(program for program, *_ in fields))
+
+
+def _checksum(content: bytes) -> int:
+    """Tell whole bytes from those that a machine lost half of; hashlib is slow to import."""
+    return int.from_bytes(content, "little") % _PRIME

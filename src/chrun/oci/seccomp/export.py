@@ -1,0 +1,140 @@
+"""Writing profiles as `linux.seccomp` of the runtime spec, for other runtimes to read.
+
+Libseccomp compares an argument with one number, in 64 bits, and says nothing of rules with
+different answers that both fit. So what does not fit into one of its comparisons is written as
+several, which look at the same bits: exactly the same calls are allowed.
+"""
+
+from __future__ import annotations
+
+from chrun.oci.seccomp.documents import ACTIONS, MASKED_EQUAL, OPERATORS
+from chrun.oci.seccomp.profile import ALL_BITS, ANSWER_DATA, ERRNO, TRACE, Case
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from chrun.oci.seccomp.profile import Condition, Profile
+
+    # What some bits of an argument are: (mask, bits), by the argument's index; all must be so
+    Bits = dict[int, tuple[int, int]]
+
+_NAMES = {answer: name for name, answer in ACTIONS.items() if name != "SCMP_ACT_KILL"}
+_OPERATOR_NAMES = {operator: name for name, operator in OPERATORS.items()}
+_OPPOSITES = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+
+
+def profile_json(profile: Profile) -> dict[str, object]:
+    """Give `linux.seccomp`; other ABIs than the native one are refused for not being listed."""
+    names: dict[tuple[Case, ...], list[str]] = {}
+    for name, cases in profile.calls.items():
+        names.setdefault(cases, []).append(name)
+    action, number = _action(profile.default)
+    return {
+        "defaultAction": action,
+        **({} if number is None else {"defaultErrnoRet": number}),
+        "syscalls": [
+            entry
+            for cases, called in names.items()
+            for entry in _entries(sorted(called), cases, profile.default)
+        ],
+    }
+
+
+def _action(answer: int) -> tuple[str, int | None]:
+    kind = answer & ~ANSWER_DATA
+    return _NAMES[kind], answer & ANSWER_DATA if kind in {ERRNO, TRACE} else None
+
+
+def _entries(
+    names: list[str], cases: tuple[Case, ...], default: int
+) -> Iterator[dict[str, object]]:
+    """Write the cases of some calls as rules of which no two with different answers overlap."""
+    for position, case in enumerate(cases):
+        earlier = [other for other in cases[:position] if other.answer != case.answer]
+        if case.answer == default:
+            continue
+        action, number = _action(case.answer)
+        for arguments in _alternatives(case, earlier):
+            yield {
+                "names": names,
+                "action": action,
+                **({} if number is None else {"errnoRet": number}),
+                **({"args": arguments} if arguments else {}),
+            }
+
+
+def _alternatives(case: Case, earlier: list[Case]) -> Iterator[list[dict[str, object]]]:
+    """Give the argument lists under any of which a case counts, and no earlier one does."""
+    indexes = [condition.index for condition in case.conditions]
+    if not earlier and len(set(indexes)) == len(indexes) and all(map(_is_plain, case.conditions)):
+        yield [_comparison(condition) for condition in case.conditions]
+        return
+    found: list[Bits] = [{}]
+    for condition in case.conditions:
+        found = _meet(found, [condition])
+    for other in earlier:
+        found = _meet(found, map(_opposite, other.conditions))
+    for known in found:
+        yield [_masked(index, mask, bits) for index, (mask, bits) in sorted(known.items())]
+
+
+def _is_plain(condition: Condition) -> bool:
+    return condition.mask == ALL_BITS or condition.operator == "=="
+
+
+def _opposite(condition: Condition) -> Condition:
+    return condition.replace(operator=_OPPOSITES[condition.operator])
+
+
+def _comparison(condition: Condition) -> dict[str, object]:
+    if condition.mask != ALL_BITS:
+        return _masked(condition.index, condition.mask, condition.operand)
+    operator = _OPERATOR_NAMES[condition.operator]
+    return {"index": condition.index, "value": condition.operand, "op": operator}
+
+
+def _masked(index: int, mask: int, bits: int) -> dict[str, object]:
+    return {"index": index, "value": mask, "valueTwo": bits, "op": MASKED_EQUAL}
+
+
+def _patterns(condition: Condition) -> Iterator[tuple[int, int]]:
+    """Give the bit patterns, (mask, bits), that together fit what the condition fits.
+
+    What is not equal, or less, or greater than a number differs from it first in some bit, counted
+    from the left: one pattern for each such bit.
+    """
+    operand, mask = condition.operand, condition.mask
+    if operand & ~mask:  # no argument is equal to it
+        if condition.operator == "!=":
+            yield 0, 0
+        return
+    if "=" in condition.operator and condition.operator != "!=":
+        yield mask, operand
+    above = 0
+    for position in reversed(range(64)):
+        bit = 1 << position
+        if not mask & bit:
+            continue
+        above |= bit
+        is_set = bool(operand & bit)
+        if condition.operator == "!=" or condition.operator[0] == ("<" if is_set else ">"):
+            yield above, (operand & above) ^ bit
+
+
+def _meet(found: Iterable[Bits], conditions: Iterable[Condition]) -> list[Bits]:
+    """Give what fits one of each: pairs that contradict each other fit nothing."""
+    patterns = [
+        (condition.index, mask, bits)
+        for condition in conditions
+        for mask, bits in _patterns(condition)
+    ]
+    met = (_with(known, *pattern) for known in found for pattern in patterns)
+    return [known for known in met if known is not None]
+
+
+def _with(known: Bits, index: int, mask: int, bits: int) -> Bits | None:
+    mask_before, bits_before = known.get(index, (0, 0))
+    if (bits_before ^ bits) & mask_before & mask:
+        return None
+    return {**known, index: (mask_before | mask, bits_before | bits)}
