@@ -13,9 +13,12 @@ ChrunError                      .hint: what the user can do, or ""
 │   └── UnsafeLayerError        a layer that reaches outside itself or lies about its size
 ├── StoreError                  the data directory cannot be read or written
 │   ├── NoSuchImageError
-│   └── ImageInUseError
+│   ├── ImageInUseError
+│   ├── NoSuchVolumeError
+│   └── VolumeInUseError
 ├── RootfsError                 no root file system can be made here
 ├── UnsupportedError            this kernel, user or machine cannot; the hint says what mends it
+├── RequirementError            .fact .found: --require asked for what the kernel does not show
 ├── SandboxError                .step .errno: a step of the plan that the kernel refused
 │   ├── CommandNotFoundError    exit code 127
 │   └── CommandNotExecutableError   exit code 126
@@ -100,12 +103,29 @@ class ImageInUseError(StoreError):
     """A container still stands on the image."""
 
 
+class NoSuchVolumeError(StoreError):
+    """The store has no such volume."""
+
+
+class VolumeInUseError(StoreError):
+    """A container still uses the volume."""
+
+
 class RootfsError(ChrunError):
     """No root file system could be made from the layers."""
 
 
 class UnsupportedError(ChrunError):
     """This kernel, user or machine cannot do it; the hint says what would mend it."""
+
+
+class RequirementError(ChrunError):
+    """The kernel does not show a fact that was required; `found` is what it shows instead."""
+
+    def __init__(self, message: str, *, hint: str = "", fact: str = "", found: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.fact = fact
+        self.found = found
 
 
 class SandboxError(ChrunError):

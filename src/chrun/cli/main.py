@@ -145,12 +145,9 @@ def _unknown_command(name: str) -> UsageError:
 
 
 def _print_error(error: ChrunError) -> None:
-    from chrun.cli.output import printable
+    from chrun.cli.output import error_text
 
-    lines = [f"chrun: {printable(str(error))}"]
-    if error.hint:
-        lines.append(f"hint: {printable(error.hint)}")
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write(error_text(error))
 
 
 def _exit_code(error: ChrunError) -> int:

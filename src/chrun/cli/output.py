@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from chrun.engine.progress import Part, Progress
+    from chrun.errors import ChrunError
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _AGES = (  # seconds, and what as many are called
@@ -29,6 +30,14 @@ _AGES = (  # seconds, and what as many are called
 def printable(text: str) -> str:
     """Give a text as one line without control characters."""
     return "".join(mark if mark.isprintable() else "?" for mark in text)
+
+
+def error_text(error: ChrunError) -> str:
+    """Give the lines that tell of an error: what happened, and what can be done about it."""
+    lines = [f"chrun: {printable(str(error))}"]
+    if error.hint:
+        lines.append(f"hint: {printable(error.hint)}")
+    return "\n".join(lines) + "\n"
 
 
 def human_size(size: float) -> str:

@@ -49,14 +49,19 @@ def run(words: Sequence[str], root: str) -> int:
     if not parsed.flag("interactive"):
         _close_input()
     sys.stderr.flush()
-    return _become(engine, prepared, init_fd)
+    return _become(engine, request, prepared, init_fd)
 
 
-def _become(engine: Engine, prepared: Prepared, init_fd: int) -> NoReturn:
+def _become(engine: Engine, request: RunRequest, prepared: Prepared, init_fd: int) -> NoReturn:
     from chrun.runtime.launch import become
 
     try:
-        become(prepared.composed.encoded, prepared.launch, init_fd)
+        gate_fd = -1
+        if request.receipt or request.require:
+            from chrun.cli.gate import start_inspector
+
+            gate_fd = start_inspector(prepared, request)
+        become(prepared.composed.encoded, prepared.launch, init_fd, gate_fd=gate_fd)
     except BaseException:
         os.close(prepared.launch.hold_fd)
         engine.clear_up()  # the container's directory, which is nobody's now

@@ -157,7 +157,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         platform=parsed.text("platform"),
         userns=_chosen(USERNS_MODES, parsed.text("userns")),
         receipt=parsed.text("receipt"),
-        require=parsed.texts("require"),
+        require=_require(parsed.texts("require")),
     )
     _check_contradictions(request, parsed)
     return request, parsed
@@ -233,6 +233,15 @@ def _devices(parsed: Parsed) -> tuple[Device, ...]:
     from chrun.engine.devices import parse_device
 
     return tuple(device for text in parsed.texts("device") for device in parse_device(text))
+
+
+def _require(words: Sequence[str]) -> tuple[str, ...]:
+    """Refuse an unknown fact before anything is started."""
+    if words:
+        from chrun.engine.require import parse_facts
+
+        parse_facts(tuple(words))
+    return tuple(words)
 
 
 def _chosen(choices: tuple[Choice, ...], text: str) -> Choice:

@@ -126,7 +126,7 @@ class Process(Value):
         return any(item.type == namespace and item.own for item in self.namespaces)
 
     def inside(self, kind: str, number: int) -> int | None:
-        """Give the id by which the process itself knows a `uid` or `gid`; None for one it cannot."""
+        """Give the id by which the process itself knows a `uid` or `gid`; None for one unmapped."""
         for line in self.uid_map if kind == "uid" else self.gid_map:
             if 0 <= number - line.host_id < line.size:
                 return line.container_id + number - line.host_id

@@ -27,6 +27,7 @@ INIT_REFUSALS = {
     errno.EPERM: "a security policy forbids it",
     errno.ENOEXEC: "this installation is for another processor: install it again with pip",
 }
+REPORT_BYTES = 512  # of a failure: two numbers, and what a program said
 _NAME = "chrun-init"
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 
@@ -34,12 +35,14 @@ _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 class Launch(Value):
     """What chrun-init is told at its start: all that is not in the plan, so that plans can be kept.
 
-    `hold_fd` is the lock on the container's directory, kept open while the container exists.
+    `hold_fd` is the lock on the container's directory, kept open while the container exists; so
+    are `volume_fds`, those on its volumes.
     """
 
     container_id: str
     scratch_dir: str
     hold_fd: int
+    volume_fds: tuple[int, ...] = ()
 
 
 def open_sealed(name: str, content: bytes, *, executable: bool = True) -> int:
@@ -105,22 +108,31 @@ def command_line(launch: Launch, plan_fd: int, *words: str) -> list[str]:
     ]
 
 
-def become(encoded: bytes, launch: Launch, init_fd: int) -> NoReturn:
+def become(encoded: bytes, launch: Launch, init_fd: int, *, gate_fd: int = -1) -> NoReturn:
     """Replace this process by chrun-init with a plan: while a container runs there is no Python.
 
-    `init_fd` is what `open_init` gave. Raises SandboxError where the system refuses to run it.
+    `init_fd` is what `open_init` gave, `gate_fd` a socket to who looks at the command. Raises
+    SandboxError where the system refuses to run chrun-init.
     """
     plan_fd = open_plan(encoded)
-    for inherited_fd in (plan_fd, launch.hold_fd):
+    inherited = [plan_fd, launch.hold_fd, *launch.volume_fds]
+    words: list[str] = []
+    if gate_fd >= 0:
+        inherited.append(gate_fd)
+        words.append(f"gate={gate_fd}")
+    for inherited_fd in inherited:
         os.set_inheritable(inherited_fd, True)
     try:
-        os.execve(init_fd, command_line(launch, plan_fd), {})
+        os.execve(init_fd, command_line(launch, plan_fd, *words), {})
     except OSError as error:
         raise init_refused(error) from error
 
 
 def failure(plan: Plan, report: bytes) -> SandboxError | None:
-    """Turn what chrun-init reported, (position, errno) as two u32, into an error; None for b""."""
+    """Turn what chrun-init reported into an error; None for b"".
+
+    (position, errno) as two u32, and behind them what a program that a step ran said.
+    """
     if not report:
         return None
     position, number = (int.from_bytes(half, "little") for half in (report[:4], report[4:]))
@@ -132,6 +144,7 @@ def failure(plan: Plan, report: bytes) -> SandboxError | None:
     for note in step.notes:
         if note.errno == number:
             text, hint = note.text or text, note.hint
+    text = report[8:].decode(errors="replace") or text
     kind = SandboxError
     if isinstance(step, Exec):
         missing = number in {errno.ENOENT, errno.ELIBACC}
