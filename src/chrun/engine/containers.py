@@ -159,7 +159,7 @@ def explain(engine: Engine, request: RunRequest) -> Composed:
     """Give what a run would be, without making anything but, if it is missing, the image."""
     _ensure_image(engine, request)
     with engine.store.hold(shared=True):
-        return compose(engine, request).plan
+        return compose(engine, request)
 
 
 def _ensure_image(engine: Engine, request: RunRequest) -> None:
