@@ -77,7 +77,6 @@ void run_container(const struct plan *plan, const struct options *options,
 		.id = options->id,
 		.scratch = options->scratch,
 		.root = -1,
-		.quiet = options->report >= 0,
 	};
 	int status = build_and_run(&c, command, monitor, options->gate >= 0);
 

@@ -19,7 +19,6 @@ struct container {
 	bool based;              /* the working directory is the base directory */
 	int trees[MAX_TREES];    /* grabbed for volumes that are not in place yet; 0: none */
 	bool has_terminal;       /* its stdio is its own pty */
-	bool quiet;              /* no words on stderr: the caller gets a report */
 };
 
 /* Carry out the steps between clone and exec. Stops at the first that fails, which `position` then

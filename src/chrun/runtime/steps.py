@@ -297,12 +297,20 @@ class Rlimit(Step):
     """Set a resource limit (setrlimit(2)); `resource` is the kernel's number."""
 
     number: ClassVar[int] = 19
-    words: ClassVar[str] = "set {0.name_of_limit} to {0.soft}:{0.hard}"
     because: ClassVar[str] = "asked for"
     resource: int
     soft: int
     hard: int
     name_of_limit: str
+    explained: tuple[Note, ...] = ()
+
+    def describe(self) -> str:
+        soft, hard = (_limit_words(number) for number in (self.soft, self.hard))
+        return f"limit {self.name_of_limit} to {soft if soft == hard else f'{soft}:{hard}'}"
+
+
+def _limit_words(number: int) -> str:
+    return "nothing" if number == (1 << 64) - 1 else str(number)
 
 
 class Terminal(Step):
