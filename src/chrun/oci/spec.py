@@ -189,6 +189,7 @@ class Spec(Value):
                     *({"type": name} for name in self.namespaces),
                     *({"type": each.type, "path": each.path} for each in self.joined),
                 ],
+                "resources": _resources_json(self.resources),
                 "sysctl": dict(self.sysctls),
                 "uidMappings": _mappings_json(self.uid_mappings),
                 "gidMappings": _mappings_json(self.gid_mappings),
@@ -208,11 +209,21 @@ def _process_json(process: Process) -> dict[str, object]:
         "cwd": process.cwd,
         "noNewPrivileges": process.no_new_privileges,
     }
+    if process.rlimits:
+        from chrun.oci.limits_json import rlimits_json
+
+        fields["rlimits"] = rlimits_json(process.rlimits)
     if sets := process.capabilities:
         fields["capabilities"] = {
             name: list(getattr(sets, name)) for name in type(sets).fields if getattr(sets, name)
         }
     return fields
+
+
+def _resources_json(resources: Resources) -> dict[str, object]:
+    from chrun.oci.limits_json import resources_json  # only kept and exported containers need it
+
+    return resources_json(resources)
 
 
 def _mappings_json(mappings: tuple[IdMapping, ...]) -> list[dict[str, int]]:

@@ -12,7 +12,10 @@ import errno
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.cgroup_files import limits_of
 from chrun.linux.cgroups import parse_processors
-from chrun.runtime.steps import Note, Step
+from chrun.oci.spec import Resources
+from chrun.runtime.mounts import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
+from chrun.runtime.plan import Limited
+from chrun.runtime.steps import Bind, Mount, Note, ReadOnly, Step
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
     from chrun.linux.cgroup_files import Limit
     from chrun.linux.cgroups import Cgroups, Group
     from chrun.linux.host import Host
-    from chrun.oci.spec import Resources
+    from chrun.oci.spec import Spec
 
 _VERSION_2_NAMES = {"blkio": "io"}  # the one controller that was renamed
+_MOUNT_POINT = "/sys/fs/cgroup"
+_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
 _OWN = "@"  # in a step: the cgroup that the monitor finds itself in
 _DELEGATION = (
     "as root: systemctl edit user@.service, add the lines [Service] and "
@@ -79,13 +84,6 @@ class RemoveCgroups(Step):
     because: ClassVar[str] = "a foreground container leaves nothing behind"
 
 
-class Limited(Value):
-    """How limits are put into force: `wrapper` are words that chrun-init is started with."""
-
-    steps: tuple[Step, ...] = ()
-    wrapper: tuple[str, ...] = ()
-
-
 class Place(Value):
     """A cgroup of version 2 to make the container's in, and how chrun-init gets there."""
 
@@ -93,12 +91,36 @@ class Place(Value):
     wrapper: tuple[str, ...] = ()
 
 
-def plan_limits(resources: Resources, cgroups: Cgroups, host: Host) -> Limited:
-    """Plan all limits that are asked for.
+def plan_limits(spec: Spec, cgroups: Cgroups, host: Host) -> Limited:
+    """Plan all limits of a spec but those of setrlimit(2).
 
     Raises UnsupportedError, with a hint that says how to get it, for a limit that cannot be put
     into force here; UsageError for processors that are not there.
     """
+    deadline = plan_deadline(spec)
+    if spec.resources == Resources():
+        return Limited(deadline)
+    steps, place = _plan_cgroups(spec.resources, cgroups, host)
+    private = "cgroup" in spec.namespaces
+    return Limited(
+        (*steps, *((CgroupNamespace(),) if private else ()), *deadline),
+        ("cgroup",) if private else (),
+        tuple(_shown(steps, cgroups, private=private)),
+        (RemoveCgroups(),),
+        place.wrapper,
+    )
+
+
+def plan_deadline(spec: Spec) -> tuple[Step, ...]:
+    """Plan the end of a container whose time is limited."""
+    if not spec.timeout_ms:
+        return ()
+    return (Deadline(spec.timeout_ms, duration_words(spec.timeout_ms)),)
+
+
+def _plan_cgroups(
+    resources: Resources, cgroups: Cgroups, host: Host
+) -> tuple[tuple[Cgroup, ...], Place]:
     _check_processors(resources, cgroups)
     _check_weight(resources, cgroups)
     limits = tuple(limits_of(resources, cgroups.memory_nodes))
@@ -110,7 +132,30 @@ def plan_limits(resources: Resources, cgroups: Cgroups, host: Host) -> Limited:
         else _legacy_step(limit, cgroups, host)
         for limit in limits
     )
-    return Limited(steps, place.wrapper)
+    return steps, place
+
+
+def _shown(steps: tuple[Cgroup, ...], cgroups: Cgroups, *, private: bool) -> Iterator[Step]:
+    """Show the container its own cgroups, as programs expect them, read-only (CVE-2023-25809).
+
+    Without a namespace of its own it sees those of the machine: mounting them anew from there
+    would change their options for everybody.
+    """
+    if not private:
+        yield Bind(_MOUNT_POINT, _MOUNT_POINT, True, _FLAGS, "asked for: the machine's cgroups")
+        return
+    parents = {step.parent for step in steps}
+    trees = [tree for tree in cgroups.legacy if tree.directory in parents]
+    if not trees:
+        yield Mount("cgroup2", _MOUNT_POINT, _FLAGS, "")
+        return
+    yield Mount("tmpfs", _MOUNT_POINT, _FLAGS & ~MS_RDONLY, "mode=755,size=64k")
+    for tree in trees:
+        names = ",".join(tree.controllers)
+        yield Mount("cgroup", f"{_MOUNT_POINT}/{names}", _FLAGS, names)
+    if any(step.controllers for step in steps):
+        yield Mount("cgroup2", f"{_MOUNT_POINT}/unified", _FLAGS, "")
+    yield ReadOnly(_MOUNT_POINT)
 
 
 def duration_words(milliseconds: int) -> str:
@@ -138,7 +183,7 @@ def _check_weight(resources: Resources, cgroups: Cgroups) -> None:
         )
 
 
-def _legacy_step(limit: Limit, cgroups: Cgroups, host: Host) -> Step:
+def _legacy_step(limit: Limit, cgroups: Cgroups, host: Host) -> Cgroup:
     tree = cgroups.find_legacy(limit.controller)
     if not tree or not tree.writable:
         where = tree.directory if tree else "a cgroup of version 1"
@@ -150,7 +195,7 @@ def _legacy_step(limit: Limit, cgroups: Cgroups, host: Host) -> Step:
     return Cgroup(tree.directory, (), limit.v1, limit.amount, limit.words, tuple(_notes(limit)))
 
 
-def _unified_step(limit: Limit, place: Place, cgroups: Cgroups, host: Host) -> Step:
+def _unified_step(limit: Limit, place: Place, cgroups: Cgroups, host: Host) -> Cgroup:
     controllers = (_name(limit),)
     denied = _remedy(controllers, cgroups, host)
     notes = tuple(_notes(limit, denied))

@@ -80,6 +80,21 @@ class RemoveTree(Step):
     path: str
 
 
+class Limited(Value):
+    """How limits are put into force.
+
+    `steps` come first of all; then `late` namespaces have been made, which the clone leaves to
+    them. `mounts` show the container its cgroups; `wrapper` are words that chrun-init is started
+    with.
+    """
+
+    steps: tuple[Step, ...] = ()
+    late: tuple[str, ...] = ()
+    mounts: tuple[Step, ...] = ()
+    cleanup: tuple[Step, ...] = ()
+    wrapper: tuple[str, ...] = ()
+
+
 class Plan(Value):
     """Everything that happens between clone and execve, and after the process ended.
 
