@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict, cast, overload
 
 from chrun.engine.containers import prepare
 from chrun.engine.engine import Engine
-from chrun.engine.mounts import parse_tmpfs, parse_volume
+from chrun.engine.devices import parse_devices
+from chrun.engine.mounts import parse_mounts
 from chrun.engine.request import (
     ISOLATIONS,
     PULL_POLICIES,
@@ -55,8 +56,10 @@ class Image(Value):
 class RunOptions(TypedDict, total=False):
     """The options of `run`; those that subprocess has not are named as on the command line.
 
-    `volumes` are "source:target[:ro]", `tmpfs` "target[:options]"; `scratch_bytes` keeps what the
-    container writes in memory, up to so many bytes; `root` is the data directory.
+    `volumes` are "source:target[:ro]", `tmpfs` "target[:options]", `mounts` "type=bind,source=...",
+    `devices` "source[:target[:rwm]]"; `scratch_bytes` keeps what the
+    container writes in memory, up to so many bytes; `root` is the data directory. `receipt` is a
+    file for what the kernel enforces, `require` the facts that it must show.
     """
 
     stdin: Stream
@@ -72,9 +75,13 @@ class RunOptions(TypedDict, total=False):
     entrypoint: Sequence[str]
     volumes: Sequence[str]
     tmpfs: Sequence[str]
+    mounts: Sequence[str]
+    devices: Sequence[str]
     readonly: bool
     init: bool
     isolation: Isolation
+    receipt: str
+    require: Sequence[str]
     scratch_bytes: int
     pull: PullPolicy
     platform: str
@@ -131,7 +138,8 @@ def run(
     environment. The container is gone, with all that it wrote outside volumes, when this returns
     or raises.
 
-    Raises CommandNotFoundError, CommandNotExecutableError, SandboxError and other ChrunErrors;
+    Raises CommandNotFoundError, CommandNotExecutableError, SandboxError, RequirementError (the
+    kernel does not show what `require` names, and nothing was run) and other ChrunErrors;
     subprocess.TimeoutExpired; subprocess.CalledProcessError with `check`.
     """
     request = _request(image, args, options)
@@ -140,6 +148,7 @@ def run(
     command = [image, *args]
     try:
         with _start(engine, request, streams) as running:
+            running.look(request)
             output, errors = running.communicate(input, options.get("timeout"))
     except subprocess.TimeoutExpired as error:
         error.cmd = command  # what the caller knows, not how chrun-init was called
@@ -154,7 +163,8 @@ def _start(engine: Engine, request: RunRequest, streams: Streams) -> Running:
     init_fd = engine.init_fd
     prepared = prepare(engine, request)
     try:
-        return Running(prepared, init_fd, streams)
+        gated = bool(request.receipt or request.require)
+        return Running(prepared, init_fd, streams, gated=gated)
     except BaseException:
         engine.clear_up()  # the container's directory, which is nobody's now
         raise
@@ -186,7 +196,8 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
         env=tuple(_variable(*pair) for pair in (options.get("env") or {}).items()),
         working_dir=options.get("working_dir", ""),
         hostname=parse_hostname(options.get("hostname", "")),
-        mounts=(*map(parse_tmpfs, tmpfs), *map(parse_volume, volumes)),
+        mounts=parse_mounts(tmpfs, volumes, _words("mounts", options.get("mounts", ()))),
+        devices=parse_devices(_words("devices", options.get("devices", ()))),
         readonly=options.get("readonly", False),
         init=options.get("init", False),
     )
@@ -198,7 +209,19 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
         scratch_bytes=options.get("scratch_bytes", 0),
         pull=_chosen("pull", options.get("pull", "missing"), PULL_POLICIES),
         platform=options.get("platform", ""),
+        receipt=options.get("receipt", ""),
+        require=_facts(options.get("require", ())),
     )
+
+
+def _facts(given: Sequence[str]) -> tuple[str, ...]:
+    """Refuse an unknown fact before anything is started."""
+    words = _words("require", given)
+    if words:
+        from chrun.engine.require import parse_facts
+
+        parse_facts(words)
+    return words
 
 
 def _words(name: str, given: Sequence[object]) -> tuple[str, ...]:

@@ -131,13 +131,21 @@ def _text(receipt: Receipt, findings: tuple[Finding, ...]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def _context(prepared: Prepared) -> Context:
-    from importlib.metadata import version
+def _version() -> str:
+    """Give chrun's version, "" for a source tree that was never installed."""
+    from importlib.metadata import PackageNotFoundError, version
 
+    try:
+        return version("chrun")
+    except PackageNotFoundError:
+        return ""
+
+
+def _context(prepared: Prepared) -> Context:
     composed = prepared.composed
     steps = composed.plan.steps
     return Context(
-        version=version("chrun"),
+        version=_version(),
         container_id=prepared.launch.container_id,
         image=composed.source.name,
         image_id=composed.source.image_id,

@@ -6,18 +6,26 @@ import os
 import subprocess
 from contextlib import ExitStack
 
-from chrun.runtime.launch import INIT_REFUSALS, command_line, failure, init_refused, open_plan
+from chrun.runtime.launch import (
+    INIT_REFUSALS,
+    REPORT_BYTES,
+    command_line,
+    executed,
+    failure,
+    init_refused,
+    open_plan,
+)
 from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from socket import socket
     from typing import IO, Self
 
     from chrun.engine.containers import Prepared
+    from chrun.engine.request import RunRequest
 
     Stream = int | IO[bytes] | IO[str] | None
-
-_REPORT_BYTES = 8
 
 
 class Streams(Value):
@@ -32,16 +40,23 @@ class Streams(Value):
 class Running:
     """A container that runs at most as long as its `with` block: leaving it early kills it.
 
-    `init_fd` is chrun-init, sealed, which all containers of a program share.
+    `init_fd` is chrun-init, sealed, which all containers of a program share. With `gated` the
+    command stands still until `look` has looked at it.
 
     The lifeline is a pipe that chrun-init watches. Its end here closes when the block is left, and
     also when this whole program dies; then the container is killed and its scratch removed.
     """
 
-    def __init__(self, prepared: Prepared, init_fd: int, streams: Streams) -> None:
+    def __init__(
+        self, prepared: Prepared, init_fd: int, streams: Streams, *, gated: bool = False
+    ) -> None:
+        self._prepared = prepared
         self._plan = prepared.composed.plan
+        self._gate: socket | None = None
         with ExitStack() as passed, ExitStack() as own:
-            passed.callback(os.close, prepared.launch.hold_fd)
+            locks = (prepared.launch.hold_fd, *prepared.launch.volume_fds)
+            for lock_fd in locks:
+                passed.callback(os.close, lock_fd)
             self._report_fd, report_end = os.pipe()
             own.callback(os.close, self._report_fd)
             passed.callback(os.close, report_end)
@@ -52,12 +67,21 @@ class Running:
             passed.callback(os.close, plan_fd)
             words = (f"report={report_end}", f"lifeline={lifeline_end}")
             command = command_line(prepared.launch, plan_fd, *words)
-            fds = (init_fd, plan_fd, report_end, lifeline_end, prepared.launch.hold_fd)
+            fds = [init_fd, plan_fd, report_end, lifeline_end, *locks]
+            if gated:
+                from chrun.engine.receipt import open_gate
+
+                self._gate, gate_end = open_gate()
+                own.callback(self._gate.close)
+                passed.callback(gate_end.close)
+                command.append(f"gate={gate_end.fileno()}")
+                fds.append(gate_end.fileno())
+            path, command, env = executed(prepared.launch, init_fd, command)
             try:
                 self.process = subprocess.Popen(
                     command,
-                    executable=f"/proc/self/fd/{init_fd}",
-                    env={},
+                    executable=path,
+                    env=env,
                     pass_fds=fds,
                     stdin=streams.stdin,
                     stdout=streams.stdout,
@@ -74,10 +98,22 @@ class Running:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        if self._gate:
+            self._gate.close()  # who still stands there will not run
         os.close(self._lifeline_fd)
         with self.process:  # closes the pipes, waits until the container is cleaned up
-            self._report = os.read(self._report_fd, _REPORT_BYTES)
+            self._report = os.read(self._report_fd, REPORT_BYTES)
         os.close(self._report_fd)
+
+    def look(self, request: RunRequest) -> None:
+        """Look at the command before its first instruction, and let it go.
+
+        Raises what `engine.receipt.inspect` does; then the command never runs.
+        """
+        if self._gate:
+            from chrun.engine.receipt import inspect
+
+            inspect(self._gate, self._prepared, request)
 
     def communicate(
         self, content: str | bytes | None, timeout: float | None

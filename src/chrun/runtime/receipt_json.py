@@ -6,7 +6,7 @@ from chrun.runtime.receipt import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chrun.linux.process import Filters, Ids, Process
+    from chrun.linux.process import Filters, Process
     from chrun.oci.spec import IdMapping
     from chrun.runtime.receipt import Receipt
     from chrun.runtime.receipt_limits import Bounds, Cgroup
@@ -89,11 +89,9 @@ def _process(process: Process) -> dict[str, object]:
         "pids": list(process.pids),
         "executable": process.executable,
         "working_dir": process.working_dir,
-        "uids": _ids(process, "uid", process.uids),
-        "gids": _ids(process, "gid", process.gids),
-        "groups": [
-            {"inside": process.inside("gid", group), "outside": group} for group in process.groups
-        ],
+        "uids": _ids(process, "uid", process.uids.all),
+        "gids": _ids(process, "gid", process.gids.all),
+        "groups": _ids(process, "gid", process.groups),
         "umask": f"{process.umask:04o}",
         "session": process.session,
         "terminal": process.terminal,
@@ -102,11 +100,8 @@ def _process(process: Process) -> dict[str, object]:
     }
 
 
-def _ids(process: Process, kind: str, ids: Ids) -> dict[str, object]:
-    return {
-        name: {"inside": process.inside(kind, number), "outside": number}
-        for name, number in zip(type(ids).fields, ids.all, strict=True)
-    }
+def _ids(process: Process, kind: str, ids: tuple[int, ...]) -> dict[str, object]:
+    return {"inside": [process.inside(kind, number) for number in ids], "outside": list(ids)}
 
 
 def _map(lines: tuple[IdMapping, ...]) -> list[dict[str, int]]:
