@@ -168,8 +168,8 @@ def _weighs(mount_point: str) -> bool:
 def _legacy(mounts: tuple[MountEntry, ...], places: dict[str, str]) -> list[Legacy]:
     trees: list[Legacy] = []
     for entry in mounts:
-        held = tuple(sorted(_CONTROLLERS.intersection(entry.super_options) & places.keys()))
-        if entry.fstype != "cgroup" or not held or any(held == t.controllers for t in trees):
+        held = tuple(name for name in entry.super_options if name in places)
+        if entry.fstype != "cgroup" or not _CONTROLLERS & set(held):
             continue
         directory = own_directory(entry, places[held[0]])
         if os.path.exists(f"{directory}/cgroup.procs"):

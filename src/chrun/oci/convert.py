@@ -7,7 +7,7 @@ with, which paths of /proc and /sys are hidden. Pure: who the user is was looked
 from __future__ import annotations
 
 from chrun.errors import UsageError
-from chrun.oci.options import NamespaceOptions, RunOptions, SecurityOptions
+from chrun.oci.options import LimitOptions, NamespaceOptions, RunOptions, SecurityOptions
 from chrun.oci.spec import CapabilitySets, IdMapping, Process, ProcessUser, Spec, SpecMount
 from chrun.values import Value
 
@@ -125,6 +125,7 @@ def _bare_spec(process: Process, options: RunOptions) -> Spec:
     """The chroot rung changes the root and nothing else; what needs a namespace is an error."""
     security_asked = options.security != SecurityOptions()
     refused = {
+        "--memory, --timeout, --ulimit and other limits": options.limits != LimitOptions(),
         "--hostname": options.hostname,
         "--read-only": options.readonly,
         "-v and --tmpfs": options.mounts,
@@ -240,6 +241,12 @@ def _system_mounts(options: RunOptions, maps: IdMaps) -> tuple[SpecMount, ...]:
     if options.security.privileged:
         mounts = tuple(
             mount.replace(options=mount.options[:-1]) if mount.options[-1] == "ro" else mount
+            for mount in mounts
+        )
+    if options.limits.shm_bytes:
+        size = f"size={options.limits.shm_bytes}"
+        mounts = tuple(
+            mount.replace(options=(*mount.options[:-1], size)) if mount.source == "shm" else mount
             for mount in mounts
         )
     if options.namespaces.ipc == "private":

@@ -36,13 +36,15 @@ class Launch(Value):
     """What chrun-init is told at its start: all that is not in the plan, so that plans can be kept.
 
     `hold_fd` is the lock on the container's directory, kept open while the container exists; so
-    are `volume_fds`, those on its volumes.
+    are `volume_fds`, those on its volumes. `wrapper` are the words of a program that becomes
+    chrun-init, once it has a cgroup to make others in.
     """
 
     container_id: str
     scratch_dir: str
     hold_fd: int
     volume_fds: tuple[int, ...] = ()
+    wrapper: tuple[str, ...] = ()
 
 
 def open_sealed(name: str, content: bytes, *, executable: bool = True) -> int:
@@ -108,6 +110,21 @@ def command_line(launch: Launch, plan_fd: int, *words: str) -> list[str]:
     ]
 
 
+def executed(
+    launch: Launch, init_fd: int, command: list[str]
+) -> tuple[str, list[str], dict[str, str]]:
+    """Give what execve(2) takes to start chrun-init: path, arguments, environment.
+
+    It needs no environment; its wrapper needs to know where this user's systemd listens.
+    """
+    path = f"/proc/self/fd/{init_fd}"
+    if not launch.wrapper:
+        return path, command, {}
+    known = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+    env = {name: os.environ[name] for name in known if name in os.environ}
+    return launch.wrapper[0], [*launch.wrapper, path, *command[1:]], env
+
+
 def become(encoded: bytes, launch: Launch, init_fd: int, *, gate_fd: int = -1) -> NoReturn:
     """Replace this process by chrun-init with a plan: while a container runs there is no Python.
 
@@ -120,10 +137,12 @@ def become(encoded: bytes, launch: Launch, init_fd: int, *, gate_fd: int = -1) -
     if gate_fd >= 0:
         inherited.append(gate_fd)
         words.append(f"gate={gate_fd}")
+    if launch.wrapper:
+        inherited.append(init_fd)
     for inherited_fd in inherited:
         os.set_inheritable(inherited_fd, True)
     try:
-        os.execve(init_fd, command_line(launch, plan_fd, *words), {})
+        os.execve(*executed(launch, init_fd, command_line(launch, plan_fd, *words)))
     except OSError as error:
         raise init_refused(error) from error
 

@@ -95,6 +95,9 @@ class Limited(Value):
     wrapper: tuple[str, ...] = ()
 
 
+UNLIMITED = Limited()
+
+
 class Plan(Value):
     """Everything that happens between clone and execve, and after the process ended.
 

@@ -1,0 +1,53 @@
+"""Limits of a spec -> how they are put into force here, and what is said where they cannot be."""
+
+from __future__ import annotations
+
+from chrun.errors import UnsupportedError, UsageError
+from chrun.linux.cgroups import read_cgroups
+from chrun.oci.spec import Rlimit
+from chrun.runtime.limits import plan_limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.linux.host import Host
+    from chrun.oci.spec import Resources, Spec
+    from chrun.runtime.plan import Limited
+
+_COUNTED_BY_NAMESPACE = 5, 14  # since when a user namespace's processes are counted by themselves
+
+
+def settle_limits(
+    spec: Spec, asked: Resources, host: Host
+) -> tuple[Spec, Limited, tuple[str, ...]]:
+    """Plan what limits a container: the spec that holds, and what a user should know of it.
+
+    `asked` are the limits asked for by name, which hold or are an UnsupportedError. Those that a
+    rung sets by itself are left out where they cannot be had, with a word.
+    """
+    if spec.timeout_ms and "pid" not in spec.namespaces:
+        raise UsageError(
+            "cannot use --timeout with a shared pid namespace: it ends the command, but not what "
+            "that has started",
+            hint="leave --pid out",
+        )
+    cgroups = read_cgroups()
+    try:
+        return spec, plan_limits(spec, cgroups, host), ()
+    except UnsupportedError as error:
+        if spec.resources == asked:
+            raise
+        left: Spec = spec.replace(resources=asked, process=_counted(spec, asked, host))
+        reason = str(error).partition(": ")[2]
+        notice = f"the container is sealed without limits of its own: {reason}; {error.hint}"
+        return left, plan_limits(left, cgroups, host), (notice,)
+
+
+def _counted(spec: Spec, asked: Resources, host: Host) -> object:
+    """Limit processes by setrlimit(2), which works where the container's are counted apart."""
+    process, name = spec.process, "RLIMIT_NPROC"
+    taken = any(limit.name == name for limit in process.rlimits)
+    apart = "user" in spec.namespaces and host.kernel >= _COUNTED_BY_NAMESPACE
+    if asked.pids or taken or not apart:
+        return process
+    pids = spec.resources.pids
+    return process.replace(rlimits=(*process.rlimits, Rlimit(name, pids, pids)))
