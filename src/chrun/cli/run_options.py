@@ -155,7 +155,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         keep=parsed.flag("keep"),
         pull=_chosen(PULL_POLICIES, parsed.text("pull")),
         platform=parsed.text("platform"),
-        userns=_chosen(USERNS_MODES, parsed.text("userns")),
+        userns=_chosen(USERNS_MODES, userns) if (userns := parsed.text("userns")) else "",
         receipt=parsed.text("receipt"),
         require=_require(parsed.texts("require")),
     )
@@ -218,21 +218,17 @@ def _limits(parsed: Parsed) -> LimitOptions:
 def _mounts(parsed: Parsed) -> tuple[SpecMount, ...]:
     if not _asked(parsed, _FILES):
         return ()
-    from chrun.engine.mounts import parse_mount, parse_tmpfs, parse_volume
+    from chrun.engine.mounts import parse_mounts
 
-    return (
-        *map(parse_tmpfs, parsed.texts("tmpfs")),
-        *map(parse_volume, parsed.texts("volume")),
-        *map(parse_mount, parsed.texts("mount")),
-    )
+    return parse_mounts(parsed.texts("tmpfs"), parsed.texts("volume"), parsed.texts("mount"))
 
 
 def _devices(parsed: Parsed) -> tuple[Device, ...]:
     if not parsed.given.get("device"):
         return ()
-    from chrun.engine.devices import parse_device
+    from chrun.engine.devices import parse_devices
 
-    return tuple(device for text in parsed.texts("device") for device in parse_device(text))
+    return parse_devices(parsed.texts("device"))
 
 
 def _require(words: Sequence[str]) -> tuple[str, ...]:

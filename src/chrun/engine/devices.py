@@ -2,9 +2,111 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
+from chrun.errors import UsageError
 from chrun.oci.spec import Device
+from chrun.store.layout import absolute
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_ACCESS = "rwm"
+# What every container has of its own, as docker leaves it out of a directory of devices
+_OWN = frozenset({"pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"})
+
+
+def parse_devices(texts: Sequence[str]) -> tuple[Device, ...]:
+    """Read all of --device; UsageError also when two want one path inside."""
+    devices = tuple(device for text in texts for device in parse_device(text))
+    paths = [device.path for device in devices]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"cannot give two devices at {path}")
+    return devices
 
 
 def parse_device(text: str) -> tuple[Device, ...]:
     """Read `SOURCE[:TARGET[:rwm]]`; a directory gives all devices in it. UsageError otherwise."""
-    raise NotImplementedError
+    source, target, access = _split(text)
+    path = absolute(source)
+    status = _look_at(path)
+    if stat.S_ISDIR(status.st_mode):
+        found = tuple(_devices_below(path, target, access))
+        if not found:
+            raise UsageError(f"cannot give {path}: there are no devices in it")
+        return found
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        raise UsageError(
+            f"cannot give {path}: it is not a device", hint=f"for a file use -v {path}:{target}"
+        )
+    return (_device(path, target, access, status),)
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Take a text apart; what is no path behind the source says how it may be used."""
+    parts = text.split(":")
+    if not 1 <= len(parts) <= 3 or not all(parts) or "\0" in text:
+        raise UsageError(f"cannot read device {text!r}: expected SOURCE[:TARGET[:rwm]]")
+    if "=" in parts[0] and "/" in parts[0] and not parts[0].startswith("/"):
+        raise UsageError(
+            f"cannot give {text}: chrun does not know the names of the Container Device Interface"
+        )
+    source, target, access = parts[0], parts[0], _ACCESS
+    if len(parts) == 3:
+        target, access = parts[1:]
+    elif len(parts) == 2 and parts[1].startswith("/"):
+        target = parts[1]
+    elif len(parts) == 2:
+        access = parts[1]
+    if not set(access) <= set(_ACCESS) or len(set(access)) < len(access):
+        raise UsageError(f"cannot read device {text!r}: {access!r} is not of the letters rwm")
+    if not source.startswith("/") or not target.startswith("/") or ".." in target.split("/"):
+        raise UsageError(f"cannot read device {text!r}: expected absolute paths without '..'")
+    return source, "/" + os.path.normpath(target).strip("/"), access
+
+
+def _look_at(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(f"cannot give the device {path}: {reason}") from error
+
+
+def _devices_below(directory: str, target: str, access: str) -> Iterator[Device]:
+    for entry in sorted(_entries(directory), key=lambda each: each.name):
+        inside = f"{target}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in _OWN:
+                yield from _devices_below(entry.path, inside, access)
+            continue
+        status = entry.stat(follow_symlinks=False)
+        is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+        if is_device and entry.name not in _OWN:
+            yield _device(entry.path, inside, access, status)
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as found:
+            return list(found)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(f"cannot give the devices in {directory}: {reason}") from error
+
+
+def _device(source: str, target: str, access: str, status: os.stat_result) -> Device:
+    return Device(
+        path=target,
+        kind="b" if stat.S_ISBLK(status.st_mode) else "c",
+        major=os.major(status.st_rdev),
+        minor=os.minor(status.st_rdev),
+        mode=stat.S_IMODE(status.st_mode),
+        source=source,
+        access=access,
+        uid=status.st_uid,
+        gid=status.st_gid,
+    )

@@ -57,16 +57,33 @@ def copy_layers(layers: Sequence[str], root: str) -> None:
         raise RootfsError(f"cannot copy {source}: its directories are too deep") from error
 
 
+def copy_directories(sources: Sequence[int], root: str) -> None:
+    """Copy open directories, base first, as `copy_layers` does layers; RootfsError."""
+    try:
+        os.mkdir(root)
+        for source in sources:
+            _copy_into(source, root)
+    except OSError as error:
+        happened = (error.strerror or str(error)).lower()
+        raise RootfsError(f"cannot copy a directory to {root}: {happened}") from error
+    except RecursionError as error:
+        raise RootfsError(f"cannot copy to {root}: directories are too deep") from error
+
+
 def _copy_layer(layer: str, root: str) -> None:
     source = os.open(layer, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        target = os.open(root, _DIRECTORY)
-        try:
-            _Copier(target).copy_directory(source, target, "")
-        finally:
-            os.close(target)
+        _copy_into(source, root)
     finally:
         os.close(source)
+
+
+def _copy_into(source: int, root: str) -> None:
+    target = os.open(root, _DIRECTORY)
+    try:
+        _Copier(target).copy_directory(source, target, "")
+    finally:
+        os.close(target)
 
 
 class _Copier:

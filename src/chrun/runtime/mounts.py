@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+
 from chrun.errors import UsageError
 from chrun.runtime.notes import MOUNT_NOTES
 from chrun.runtime.steps import Bind, Link, Mount, Node
@@ -11,12 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chrun.oci.spec import SpecMount
+    from chrun.oci.spec import Device, SpecMount
     from chrun.runtime.steps import Step
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_STRICTATIME = 1, 2, 4, 8, 1 << 24
-_FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
-_IGNORED = frozenset({"rw", "suid", "dev", "exec", "bind", "rbind"})
+FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
+_IGNORED = frozenset({"rw", "suid", "dev", "exec", "bind", "rbind", "idmap"})
 _FILESYSTEMS = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue"})
 _TTY_GROUP = 5  # "tty" in every distribution; what grantpt(3) expects
 
@@ -36,24 +38,32 @@ _LINKS = {
     "/dev/stdout": "/proc/self/fd/1",
     "/dev/stderr": "/proc/self/fd/2",
 }
+_BOUND_REASONS = {
+    "proc": "the processes are the machine's, and so is what shows them",
+    "sysfs": "what programs read about the hardware",
+}
 
 
 class Unprivileged(Value):
-    """What holds inside a user namespace: devices are bound, sysfs is the machine's."""
+    """What holds inside a user namespace: devices are bound.
+
+    `bound` are the types of file systems that show a namespace which is the machine's: only who
+    owns that may mount them, so the machine's mount is shown.
+    """
 
     tty_group_mapped: bool
+    bound: frozenset[str] = frozenset({"sysfs"})
 
 
 def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[Step]:
     """Plan one entry of the spec's mounts; UsageError for a type that chrun does not mount."""
-    flags, options = _split_options(mount)
+    flags, options = split_options(mount)
     if mount.type == "bind":
         yield Bind(mount.source, mount.destination, "rbind" in mount.options, flags)
     elif mount.type not in _FILESYSTEMS:
         raise UsageError(f"cannot mount on {mount.destination}: unknown type {mount.type!r}")
-    elif mount.type == "sysfs" and unprivileged:
-        # sysfs shows the network namespace's devices; only that namespace's owner may mount it.
-        yield Bind("/sys", "/sys", True, flags, "what programs read about the hardware")
+    elif unprivileged and mount.type in unprivileged.bound:
+        yield Bind(mount.destination, mount.destination, True, flags, _BOUND_REASONS[mount.type])
     else:
         if mount.type == "devpts" and (not unprivileged or unprivileged.tty_group_mapped):
             options += f",mode=0620,gid={_TTY_GROUP}"
@@ -63,9 +73,17 @@ def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[
         yield Mount(mount.type, mount.destination, flags, options, MOUNT_NOTES, follow)
 
 
-def plan_device(unprivileged: Unprivileged | None) -> Iterator[Step]:
-    """Plan the devices of a fresh /dev; a user namespace may not make any, so they are bound."""
+def plan_device(
+    unprivileged: Unprivileged | None, devices: tuple[Device, ...] = ()
+) -> Iterator[Step]:
+    """Plan the devices of a fresh /dev; a user namespace may not make any, so they are bound.
+
+    `devices` are those that were asked for, perhaps in the place of one that all have.
+    """
+    asked = {device.path for device in devices}
     for name, (major, minor) in _DEVICES.items():
+        if f"/dev/{name}" in asked:
+            continue
         if unprivileged:
             reason = "every program expects it, and it gives no access to hardware"
             yield Bind(f"/dev/{name}", f"/dev/{name}", False, 0, reason)
@@ -73,15 +91,29 @@ def plan_device(unprivileged: Unprivileged | None) -> Iterator[Step]:
             yield Node(f"/dev/{name}", 0o666, major, minor)
     for target, points_to in _LINKS.items():
         yield Link(points_to, target)
+    yield from _asked_devices(devices, unprivileged)
 
 
-def _split_options(mount: SpecMount) -> tuple[int, str]:
+def _asked_devices(
+    devices: tuple[Device, ...], unprivileged: Unprivileged | None
+) -> Iterator[Step]:
+    reason = "asked for as a device"
+    for device in devices:
+        if unprivileged:
+            yield Bind(device.source, device.path, False, 0, reason)
+            continue
+        mode = device.mode | (stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR)
+        owner = device.uid, device.gid
+        yield Node(device.path, mode, device.major, device.minor, *owner, reason)
+
+
+def split_options(mount: SpecMount) -> tuple[int, str]:
     """Split mount(8) words into mount(2)'s flags and the data that the file system reads."""
     flags = 0
     data: list[str] = []
     for word in mount.options:
-        if word in _FLAGS:
-            flags |= _FLAGS[word]
+        if word in FLAGS:
+            flags |= FLAGS[word]
         elif word not in _IGNORED:
             data.append(word)
     if mount.type == "bind" and data:

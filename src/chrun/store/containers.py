@@ -17,13 +17,14 @@ from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from chrun.store.layout import Layout
 
 _ID_BYTES = 32  # what docker has
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _NAME_LENGTH = 128
+_VOLUME, _IMAGE = "volume-", "image-"  # symlinks to what else a container uses
 _ROOT_MODE = 0o755  # upper/ becomes the container's /, which all its users pass through
 
 
@@ -38,7 +39,8 @@ class Container(Value):
 class Listed(Value):
     """A container that is there: `running` while somebody holds its lock.
 
-    `image_id` is "" when it stands on a directory of the user's.
+    `image_id` is "" when it stands on a directory of the user's; `mounted` are the IDs of other
+    images that it shows, `volumes` the names of those that it uses.
     """
 
     container_id: str
@@ -47,6 +49,8 @@ class Listed(Value):
     name: str
     running: bool
     kept: bool
+    mounted: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
 
 def create_container(
@@ -71,8 +75,11 @@ def create_container(
 
 
 def remove_container(layout: Layout, container: Container) -> None:
-    """Remove a container that its maker holds; its name is free again. StoreError."""
-    from chrun.store.removal import discard, empty_trash  # seldom needed when a container starts
+    """Discard a container that its maker holds; its name is free again. StoreError.
+
+    `removal.empty_trash` removes what it holds.
+    """
+    from chrun.store.removal import discard  # seldom needed when a container starts
 
     try:
         discard(layout, container.directory)
@@ -80,7 +87,19 @@ def remove_container(layout: Layout, container: Container) -> None:
         _forget_names(layout)
     except OSError as error:
         raise store_error(f"remove {container.directory}", error) from error
-    empty_trash(layout)
+
+
+def note_uses(container: Container, volumes: Iterable[str], image_ids: Iterable[str]) -> None:
+    """Write down which volumes and which other images a container uses: they stay while it does.
+
+    The caller holds the store, as for `create_container`. StoreError.
+    """
+    try:
+        for kind, names in ((_VOLUME, volumes), (_IMAGE, image_ids)):
+            for number, name in enumerate(names):
+                os.symlink(name, f"{container.directory}/{kind}{number}")
+    except OSError as error:
+        raise store_error(f"write to {container.directory}", error) from error
 
 
 def save_spec(container: Container, spec: Mapping[str, object]) -> None:
@@ -221,13 +240,26 @@ def _look_at(layout: Layout, container_id: str, names: dict[str, str]) -> Listed
             if not kept:
                 return None
         image_id = _read_image_id(directory)
+        mounted, volumes = _read_uses(directory, _IMAGE), _read_uses(directory, _VOLUME)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise store_error(f"look at {directory}", error) from error
     return Listed(
-        container_id, directory, image_id, names.get(container_id, ""), not unlocked, kept
+        container_id,
+        directory,
+        image_id,
+        names.get(container_id, ""),
+        not unlocked,
+        kept,
+        mounted,
+        volumes,
     )
+
+
+def _read_uses(directory: str, kind: str) -> tuple[str, ...]:
+    names = sorted(os.listdir(directory))
+    return tuple(os.readlink(f"{directory}/{name}") for name in names if name.startswith(kind))
 
 
 def _read_image_id(directory: str) -> str:

@@ -3,8 +3,10 @@
 chrun-store         -> its version; deletion happens only below a directory that has this
 images/             an OCI image layout: oci-layout, index.json, blobs/
 layers/DIFF-ID/     unpacked layers, shared by every image that has them
+owned/MAP/DIFF-ID/  the same, with files that belong to subordinate ids; made when first needed
 containers/ID/      image -> what it stands on, upper/, work/; locked while it lives
 names/NAME          -> container ID
+volumes/NAME/       _data/, what containers see, and volume.json; made with the first volume
 archives/KEY        -> the layer that an archive on this machine was unpacked to
 partial/            what is being fetched and unpacked
 locks/DIGEST        who is fetching, or counting on, a blob or layer
@@ -45,10 +47,17 @@ _DIRECTORIES = (
 )
 
 
+LAYERS_ROOM = "layers"
+
+
 class Layout(Value):
-    """The paths below one data directory, `root`, which is absolute."""
+    """The paths below one data directory, `root`, which is absolute.
+
+    `room` is the one of its directories of layers that is meant.
+    """
 
     root: str
+    room: str = LAYERS_ROOM
 
     @property
     def directories(self) -> tuple[str, ...]:
@@ -82,11 +91,16 @@ class Layout(Value):
     @property
     def layers_dir(self) -> str:
         """The directory of unpacked layers."""
-        return f"{self.root}/layers"
+        return f"{self.root}/{self.room}"
 
     def layer_dir(self, diff_id: Digest) -> str:
         """Give the directory of an unpacked layer; its name has no colon, for overlay's options."""
         return f"{self.layers_dir}/{file_name(diff_id)}"
+
+    @property
+    def owned_dir(self) -> str:
+        """The directory of the rooms whose layers belong to subordinate ids, one a map."""
+        return f"{self.root}/owned"
 
     @property
     def containers_dir(self) -> str:
@@ -105,6 +119,19 @@ class Layout(Value):
     def name_path(self, name: str) -> str:
         """Give the symlink from a container's name to its id."""
         return f"{self.names_dir}/{name}"
+
+    @property
+    def volumes_dir(self) -> str:
+        """The directory of named volumes."""
+        return f"{self.root}/volumes"
+
+    def volume_dir(self, name: str) -> str:
+        """Give a volume's directory, whose lock stands for it."""
+        return f"{self.volumes_dir}/{name}"
+
+    def volume_data_dir(self, name: str) -> str:
+        """Give the directory that containers see of a volume."""
+        return f"{self.volume_dir(name)}/_data"
 
     @property
     def archives_dir(self) -> str:
@@ -149,6 +176,15 @@ class Layout(Value):
         return f"{self.cache_dir}/host"
 
     @property
+    def subids_answer_path(self) -> str:
+        """The file that says which subordinate ids this user may map."""
+        return f"{self.cache_dir}/subids"
+
+    def filter_path(self, slot: int) -> str:
+        """Give one of the files that compiled system call filters are kept in."""
+        return f"{self.cache_dir}/filter-{slot}"
+
+    @property
     def base_dir(self) -> str:
         """An empty directory: where chrun-init mounts what it builds on."""
         return f"{self.root}/base"
@@ -175,15 +211,6 @@ def absolute(path: str) -> str:
 
 
 def default_root() -> str:
-    @property
-    def subids_answer_path(self) -> str:
-        """The file that says which subordinate ids this user may map."""
-        return f"{self.cache_dir}/subids"
-
-    def filter_path(self, slot: int) -> str:
-        """Give one of the files that compiled system call filters are kept in."""
-        return f"{self.cache_dir}/filter-{slot}"
-
     """Give the caller's data directory: CHRUN_HOME, or the system's as root, or the user's own."""
     if home := os.environ.get("CHRUN_HOME"):
         return absolute(home)

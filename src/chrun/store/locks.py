@@ -44,6 +44,10 @@ class Hold:
         """
         return _lock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB) and self.current
 
+    def share(self) -> None:
+        """Let others have an exclusive lock, too, that want to share it."""
+        fcntl.flock(self.fd, fcntl.LOCK_SH)
+
     @property
     def current(self) -> bool:
         """Whether the path still leads to what is locked, not to a successor."""
