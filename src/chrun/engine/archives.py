@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from chrun.engine.owners import Unpack
     from chrun.store.layout import Layout
     from chrun.store.store import Store
 
@@ -32,7 +33,7 @@ class ArchiveLayer(Value):
     directory: str
 
 
-def open_archive(store: Store, path: str) -> ArchiveLayer:
+def open_archive(store: Store, path: str, unpack: Unpack | None = None) -> ArchiveLayer:
     """Have an archive (tar, also compressed) unpacked in the store.
 
     It stays until `chrun prune`. UsageError when there is no such file, ContentError when it is no
@@ -50,7 +51,7 @@ def open_archive(store: Store, path: str) -> ArchiveLayer:
     )
     link = f"{store.layout.archives_dir}/{key}"
     try:
-        found = _find(store.layout, link) or _unpack(store, path, link)
+        found = _find(store.layout, link) or _unpack(store, path, link, unpack)
     except OSError as error:
         raise store_error(f"unpack {path}", error) from error
     return ArchiveLayer(str(found), store.layout.layer_dir(found))
@@ -64,14 +65,13 @@ def _find(layout: Layout, link: str) -> Digest | None:
     return diff_id if has_layer(layout, diff_id) else None
 
 
-def _unpack(store: Store, path: str, link: str) -> Digest:
+def _unpack(store: Store, path: str, link: str, unpack: Unpack | None) -> Digest:
     # most starts need no unpacking
-    from chrun.engine.owners import choose_owners
-    from chrun.layers.limits import limits_below
-    from chrun.layers.unpack import unpack_archive
+    from chrun.engine.owners import unpack_here
+    from chrun.engine.trash import empty_trash
     from chrun.store.durable import sync_file_system
     from chrun.store.locks import try_hold_file, wait_hold_file
-    from chrun.store.removal import discard, empty_trash
+    from chrun.store.removal import discard
 
     layout = store.layout
     name = f"archive-{os.path.basename(link)}".replace(".", "-")
@@ -84,9 +84,7 @@ def _unpack(store: Store, path: str, link: str) -> Digest:
         try:
             discard(layout, tree)  # of one who was killed
             os.mkdir(tree, 0o755)
-            diff_id = unpack_archive(
-                path, _chunks(path), tree, owners=choose_owners(), limits=limits_below(tree)
-            )
+            diff_id = (unpack or unpack_here)(path, _chunks(path), tree, "")
             sync_file_system(tree)
             with store.hold(shared=True):  # between the layer's name and what refers to it
                 adopt_layer(layout, diff_id, tree)

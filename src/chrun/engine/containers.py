@@ -10,16 +10,18 @@ import os
 
 from chrun.engine.filters import plan_filters
 from chrun.engine.isolation import choose_rung, summary_words
+from chrun.engine.users import choose_users
 from chrun.errors import NoSuchImageError, UnsupportedError, UsageError
 from chrun.oci.config import ImageConfig
-from chrun.oci.convert import Identity, IdMaps, make_spec
+from chrun.oci.convert import make_spec
 from chrun.oci.identity import resolve_identity
-from chrun.oci.options import SecurityOptions
-from chrun.oci.spec import IdMapping
+from chrun.oci.options import NamespaceOptions, SecurityOptions
+from chrun.oci.spec import Resources
 from chrun.rootfs.files import machine_files, machine_files_signature
 from chrun.rootfs.lookup import read_layer_file, visible_layers
 from chrun.rootfs.rootfs import COPY_NAME, Rootfs, choose_rootfs_kind
 from chrun.runtime.launch import Launch
+from chrun.runtime.plan import UNLIMITED
 from chrun.runtime.planner import plan_container
 from chrun.store.containers import create_container, remove_container, save_spec
 from chrun.store.layout import absolute
@@ -29,17 +31,21 @@ from chrun.values import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chrun.engine.engine import Engine
+    from chrun.engine.ranges import RangeClaim
     from chrun.engine.request import RunRequest
-    from chrun.linux.host import Host
-    from chrun.oci.convert import Rung
+    from chrun.engine.users import Users
+    from chrun.oci.convert import Identity, IdMaps, Rung
     from chrun.oci.options import RunOptions
     from chrun.oci.spec import Spec
-    from chrun.runtime.plan import Plan
+    from chrun.linux.host import Host
+    from chrun.runtime.plan import Limited, Plan
     from chrun.store.containers import Container
     from chrun.runtime.steps import Seccomp
 
 _MAX_PASSWD_BYTES = 4 << 20
+_NO_RESOURCES = Resources()
 _KEPT = 64  # compositions of one program
+_PLAIN = (SecurityOptions(), NamespaceOptions())
 
 
 class Source(Value):
@@ -64,6 +70,7 @@ class Composed(Value):
     encoded: bytes  # the plan, as chrun-init reads it
     rung: Rung
     notices: tuple[str, ...]
+    wrapper: tuple[str, ...] = ()  # what chrun-init is started with
 
 
 class Prepared(Value):
@@ -88,9 +95,21 @@ def prepare(engine: Engine, request: RunRequest) -> Prepared:
     Raises what `pull` raises when the image has to be fetched; UsageError, UnsupportedError,
     NoSuchImageError, ContainerExistsError, RootfsError.
     """
-    _ensure_image(engine, request)
+    users = _users(engine, request)
+    _ensure_image(engine, request, users)
+    if users.kind != "range":
+        return _prepare(engine, request, users)
+    from chrun.engine.ranges import RangeClaim
+
+    with RangeClaim() as claim:
+        return _prepare(engine, request, users.replace(maps=claim.maps), claim)
+
+
+def _prepare(
+    engine: Engine, request: RunRequest, users: Users, claim: RangeClaim | None = None
+) -> Prepared:
     with engine.store.hold(shared=True):  # no image goes before its container's directory is there
-        composed = _recall(engine, request)
+        composed = _recall(engine, request, users)
         container = create_container(
             engine.store.layout,
             composed.source.image_id,
@@ -98,52 +117,123 @@ def prepare(engine: Engine, request: RunRequest) -> Prepared:
             keep=request.keep,
             overlay=composed.rootfs.writes_to_disk,
         )
+        _claim_mounts(engine, request, container)
     try:
+        if claim:
+            claim.record(container.directory)
+        volume_fds = _open_volumes(engine, request, composed.rootfs)
         if composed.rootfs.kind == "copy":
-            from chrun.rootfs.copy import copy_layers
+            from chrun.engine.ownership import copy_for
 
-            copy_layers(composed.rootfs.layers, f"{container.directory}/{COPY_NAME}")
+            root = f"{container.directory}/{COPY_NAME}"
+            copy_for(users, engine.store.layout, composed.rootfs.layers, root)
         if request.keep:
             save_spec(container, composed.spec.to_json())
     except BaseException:
         remove_container(engine.store.layout, container)
+        engine.clear_up()
         raise
     return Prepared(
-        composed, Launch(container.container_id, container.directory, container.lock_fd)
+        composed,
+        Launch(
+            container.container_id,
+            container.directory,
+            container.lock_fd,
+            volume_fds,
+            composed.wrapper,
+        ),
     )
 
 
-def _recall(engine: Engine, request: RunRequest) -> Composed:
+def _claim_mounts(engine: Engine, request: RunRequest, container: Container) -> None:
+    """See that the volumes and images that are mounted stay as long as the container."""
+    if not request.options.mounts:
+        return
+    from chrun.engine.volumes import claim_mounts
+
+    try:
+        claim_mounts(engine, request, container)
+    except BaseException:
+        remove_container(engine.store.layout, container)
+        raise
+
+
+def _open_volumes(engine: Engine, request: RunRequest, rootfs: Rootfs) -> tuple[int, ...]:
+    if not request.options.mounts:
+        return ()
+    from chrun.engine.volumes import open_volumes
+
+    return open_volumes(engine, request, rootfs.layers)
+
+
+def _mounted(engine: Engine, request: RunRequest, options: RunOptions) -> RunOptions:
+    """Put paths in the place of the names of volumes and images."""
+    if not options.mounts:
+        return options
+    from chrun.engine.volumes import resolve_mounts
+
+    return options.replace(mounts=resolve_mounts(engine, request))
+
+
+def _recall(engine: Engine, request: RunRequest, users: Users) -> Composed:
     """Give what was composed for the same request before, while all it was made of is the same.
 
     A plan holds nothing of one run, so a program that starts the same container again and again
     need not compose it again.
     """
-    if request.is_path:
-        return compose(engine, request)
+    if request.is_path or users.kind == "range" or request.joins:
+        return compose(engine, request, users)
     ingredients = (index_signature(engine.store.layout), machine_files_signature())
     kept = engine.kept.get(request)
     if kept is None or kept[0] != ingredients:
         if len(engine.kept) >= _KEPT:
             engine.kept.clear()
-        kept = engine.kept[request] = (ingredients, compose(engine, request))
+        kept = engine.kept[request] = (ingredients, compose(engine, request, users))
     return kept[1]
 
 
-def compose(engine: Engine, request: RunRequest) -> Composed:
-    """Work out what would run, and how; the image must be here. Changes nothing."""
-    source = _find_source(engine, request)
+def _users(engine: Engine, request: RunRequest) -> Users:
+    rung, _notices = choose_rung(engine.host, request.isolation)
+    return choose_users(engine.host, engine.store.layout, request.userns, rung)
+
+
+def compose(engine: Engine, request: RunRequest, users: Users | None = None) -> Composed:
+    """Work out what would run, and how; the image must be here. Changes nothing.
+
+    `users` are those that the request asks for; a range among them must be claimed.
+    """
+    users = users or _users(engine, request)
+    source = _find_source(engine, request, users)
     host = engine.host
     rung, notices = choose_rung(host, request.isolation)
     identity = _identity(source, request)
-    maps = IdMaps() if rung == "chroot" else _single_id(host, identity)
-    options, ungranted = _settle(engine, request, rung, maps)
+    maps = users.maps_for(host, identity)
+    options, maps, ungranted = _settle(engine, request, rung, identity, maps)
+    options = _mounted(engine, request, options)
     spec = make_spec(source.name, source.config, options, rung, identity, maps)
-    rootfs, more = _choose_rootfs(engine, request, source, rung)
+    rootfs, more = _choose_rootfs(engine, request, source, rung, users)
     filters, unfiltered = _plan_filters(engine, request, source, spec)
-    plan = plan_container(spec, host, rootfs, keep=request.keep, filters=filters)
-    notices = engine.notices + notices + ungranted + more + unfiltered
-    return Composed(source, spec, rootfs, plan, plan.encode(), rung, notices)
+    spec, limited, unlimited = _limit(request, spec, host)
+    plan = plan_container(
+        spec,
+        host,
+        rootfs,
+        keep=request.keep,
+        filters=filters,
+        map_programs=users.programs,
+        limited=limited,
+    )
+    notices = engine.notices + notices + users.notices + ungranted + more + unfiltered + unlimited
+    return Composed(source, spec, rootfs, plan, plan.encode(), rung, notices, limited.wrapper)
+
+
+def _limit(request: RunRequest, spec: Spec, host: Host) -> tuple[Spec, Limited, tuple[str, ...]]:
+    """Work out how the container's limits are put into force, if there are any."""
+    if not spec.timeout_ms and spec.resources == _NO_RESOURCES:
+        return spec, UNLIMITED, ()
+    from chrun.engine.limiting import settle_limits
+
+    return settle_limits(spec, request.options.limits.resources, host)
 
 
 def _plan_filters(
@@ -157,27 +247,39 @@ def _plan_filters(
 
 def explain(engine: Engine, request: RunRequest) -> Composed:
     """Give what a run would be, without making anything but, if it is missing, the image."""
-    _ensure_image(engine, request)
+    users = _users(engine, request)
+    _ensure_image(engine, request, users)
+    if users.kind == "range":
+        from chrun.engine.ranges import example_maps
+
+        users = users.replace(maps=example_maps())
     with engine.store.hold(shared=True):
-        return compose(engine, request)
+        return compose(engine, request, users)
 
 
-def _ensure_image(engine: Engine, request: RunRequest) -> None:
+def _ensure_image(engine: Engine, request: RunRequest, users: Users) -> None:
     """Pull what is missing, as --pull says; a pull locks for itself what it needs."""
+    if request.options.mounts:
+        from chrun.engine.volumes import ensure_mounted_images
+
+        ensure_mounted_images(engine, request)
     if request.is_path:
         if os.path.isfile(request.image):
-            engine.open_archive(os.path.realpath(absolute(request.image)))
+            engine.open_archive(os.path.realpath(absolute(request.image)), users)
         return
-    if request.pull == "missing" and engine.find_image(request.image, request.platform):
-        return
-    if request.pull != "never":
-        engine.pull(request.image, request.platform)
+    if request.pull != "always":
+        record = engine.find_image(request.image, request.platform, users.room)
+        if record and not engine.host.privileged:
+            engine.complete(record, users)  # it may have been pulled for other users' ids
+        if record or request.pull == "never":
+            return
+    engine.pull(request.image, request.platform, users)
 
 
-def _find_source(engine: Engine, request: RunRequest) -> Source:
+def _find_source(engine: Engine, request: RunRequest, users: Users) -> Source:
     if request.is_path:
-        return _open_path(engine, request.image)
-    record = engine.find_image(request.image, request.platform)
+        return _open_path(engine, request.image, users)
+    record = engine.find_image(request.image, request.platform, users.room)
     if record is None:
         raise NoSuchImageError(
             f"cannot run {request.image}: it is not here",
@@ -187,13 +289,13 @@ def _find_source(engine: Engine, request: RunRequest) -> Source:
     return Source(record.reference, str(record.image_id), record.config, layers)
 
 
-def _open_path(engine: Engine, path: str) -> Source:
+def _open_path(engine: Engine, path: str, users: Users) -> Source:
     if not os.path.exists(path):
         raise UsageError(f"cannot run {path}: no such file or directory")
     path = os.path.realpath(absolute(path))
     if os.path.isdir(path):
         return Source(path, "", ImageConfig(()), (path,))
-    layer = engine.open_archive(path)
+    layer = engine.open_archive(path, users)
     return Source(path, layer.image_id, ImageConfig(()), (layer.directory,))
 
 
@@ -207,32 +309,19 @@ def _identity(source: Source, request: RunRequest) -> Identity:
 
 
 def _settle(
-    engine: Engine, request: RunRequest, rung: Rung, maps: IdMaps
-) -> tuple[RunOptions, tuple[str, ...]]:
-    """Work out what of the options depends on this machine, and give notices of what it lacks."""
+    engine: Engine, request: RunRequest, rung: Rung, identity: Identity, maps: IdMaps
+) -> tuple[RunOptions, IdMaps, tuple[str, ...]]:
+    """Work out what of the options depends on this machine, which few runs ask for."""
     options = request.options
-    notices: tuple[str, ...] = ()
-    if options.groups and maps.uids and sum(mapping.size for mapping in maps.gids) == 1:
-        raise UnsupportedError(
-            f"cannot join group {options.groups[0]!r}: only one id is mapped",
-            hint="run as root, or with subordinate ids (--userns subuid)",
-        )
-    if options.security != SecurityOptions():
-        from chrun.engine.security import grant
+    if not options.groups and (options.security, options.namespaces) == _PLAIN:
+        return options, maps, ()
+    from chrun.engine.settle import settle
 
-        options, notices = grant(options, rung, engine.host, maps)
-    return options, notices
-
-
-def _single_id(host: Host, identity: Identity) -> IdMaps:
-    """Map the one id that an ordinary user may map: inside, the caller is whom they asked for."""
-    if host.privileged:
-        return IdMaps()
-    return IdMaps((IdMapping(identity.uid, host.uid, 1),), (IdMapping(identity.gid, host.gid, 1),))
+    return settle(engine, options, rung, identity, maps)
 
 
 def _choose_rootfs(
-    engine: Engine, request: RunRequest, source: Source, rung: Rung
+    engine: Engine, request: RunRequest, source: Source, rung: Rung, users: Users
 ) -> tuple[Rootfs, tuple[str, ...]]:
     host = engine.host
     wanted = None if request.rootfs == "auto" else request.rootfs
@@ -254,7 +343,7 @@ def _choose_rootfs(
         from chrun.oci.sealed import SCRATCH_BYTES
 
         scratch_bytes = scratch_bytes or SCRATCH_BYTES
-    files = machine_files(single_id=not host.privileged) if rung != "chroot" else ()
+    files = machine_files(single_id=users.kind == "single") if rung != "chroot" else ()
     layout = engine.store.layout
     return (
         Rootfs(

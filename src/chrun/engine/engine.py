@@ -12,6 +12,7 @@ from chrun.oci.platform import Platform, machine_platform, normalized
 from chrun.runtime.launch import open_init
 from chrun.store.containers import clear_abandoned, create_container, remove_container
 from chrun.store.faults import store_error
+from chrun.store.layout import LAYERS_ROOM
 from chrun.store.records import keep_answer
 from chrun.store.store import open_store
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from chrun.engine.containers import Composed
     from chrun.engine.progress import Progress
     from chrun.engine.request import RunRequest
+    from chrun.engine.users import Users
+    from chrun.registry.client import Registry
     from chrun.store.records import ImageRecord
 
     Question = tuple[int, str, tuple[str | int, ...]]
@@ -70,33 +73,57 @@ class Engine:
                 self._init_fd = open_init()
             return self._init_fd
 
-    def find_image(self, name: str, platform: str) -> ImageRecord | None:
+    def find_image(self, name: str, platform: str, room: str = LAYERS_ROOM) -> ImageRecord | None:
         """Find an image in the store; `platform` "" is the machine's."""
-        return self.store.find_image(name, str(_platform(platform)))
+        return self.store.with_room(room).find_image(name, str(_platform(platform)))
 
-    def pull(self, name: str, platform: str = "") -> ImageRecord:
-        """Fetch an image; the errors are those of `engine.pull.pull`."""
+    def pull(self, name: str, platform: str = "", users: Users | None = None) -> ImageRecord:
+        """Fetch an image, by default for those whom its files would belong to without being asked.
+
+        The errors are those of `engine.pull.pull`.
+        """
+        from chrun.engine.ownership import unpacker_for
         from chrun.engine.pull import pull
+        from chrun.engine.users import choose_users
         from chrun.oci.reference import Reference
+
+        users = users or choose_users(self._host or read_host(), self.store.layout, "", "confined")
+        store, unpack = self.store.with_room(users.room), unpacker_for(users, self.store.layout)
+        reference, wanted = Reference.parse(name), _platform(platform)
+        with self._make_progress() as progress:
+            return pull(store, self._registry(), reference, wanted, progress, unpack)
+
+    def complete(self, record: ImageRecord, users: Users) -> None:
+        """Unpack what an image was not unpacked for these users; the errors are `pull`'s."""
+        if all(map(os.path.isdir, record.layers)):
+            return
+        from chrun.engine.ownership import unpacker_for
+        from chrun.engine.pull import unpack_again
+
+        store, unpack = self.store.with_room(users.room), unpacker_for(users, self.store.layout)
+        with self._make_progress() as progress:
+            unpack_again(store, self._registry(), record, progress, unpack)
+
+    def open_archive(self, path: str, users: Users) -> ArchiveLayer:
+        """Unpack a root file system's archive, unless that was done before for these users."""
+        from chrun.engine.archives import open_archive
+        from chrun.engine.ownership import unpacker_for
+
+        unpack = unpacker_for(users, self.store.layout) if users.kind == "subuid" else None
+        return open_archive(self.store.with_room(users.room), path, unpack)
+
+    def _registry(self) -> Registry:
         from chrun.registry.client import Registry
         from chrun.registry.credentials import CredentialStore
 
-        registry = Registry(credentials=CredentialStore(), insecure=self._insecure)
-        with self._make_progress() as progress:
-            return pull(self.store, registry, Reference.parse(name), _platform(platform), progress)
-
-    def open_archive(self, path: str) -> ArchiveLayer:
-        """Unpack a root file system's archive, unless that was done before."""
-        from chrun.engine.archives import open_archive
-
-        return open_archive(self.store, path)
+        return Registry(credentials=CredentialStore(), insecure=self._insecure)
 
     def clear_up(self) -> tuple[str, ...]:
         """Remove what killed containers left; what cannot be removed is a notice, no more."""
         layout = self.store.layout
         try:
             if clear_abandoned(layout) or os.listdir(layout.trash_dir):
-                from chrun.store.removal import empty_trash
+                from chrun.engine.trash import empty_trash
 
                 empty_trash(layout)
         except StoreError as error:
@@ -131,6 +158,7 @@ class Engine:
             return probe_host(host, layout.base_dir, container.directory)
         finally:
             remove_container(layout, container)
+            self.clear_up()
 
 
 def _is_kept(path: str, question: Question) -> bool:

@@ -13,10 +13,8 @@ from hashlib import file_digest
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from chrun.engine.owners import choose_owners
+from chrun.engine.owners import unpack_here
 from chrun.errors import ContentError, DigestMismatchError, RegistryError, UnsafeLayerError
-from chrun.layers.limits import limits_below
-from chrun.layers.unpack import unpack_layer
 from chrun.oci.verify import verified
 from chrun.store.blobs import adopt_blob, has_blob
 from chrun.store.durable import sync_file_system
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import IO, BinaryIO
 
+    from chrun.engine.owners import Unpack
     from chrun.engine.parallel import Cancellation
     from chrun.engine.progress import Part, Progress
     from chrun.oci.digest import Digest
@@ -66,8 +65,10 @@ class LayerFetcher:
         reference: Reference,
         progress: Progress,
         cancellation: Cancellation,
+        unpack: Unpack = unpack_here,
     ) -> None:
         self._layout = layout
+        self._unpack_into = unpack
         self._registry = registry
         self._reference = reference
         self._progress = progress
@@ -193,14 +194,7 @@ class LayerFetcher:
     def _unpack(self, layer: LayerFetch, chunks: Iterator[bytes], tree: str) -> None:
         what = str(layer.part)
         try:
-            diff_id = unpack_layer(
-                what,
-                chunks,
-                tree,
-                media_type=layer.descriptor.media_type,
-                owners=choose_owners(),
-                limits=limits_below(tree),
-            )
+            diff_id = self._unpack_into(what, chunks, tree, layer.descriptor.media_type)
         except UnsafeLayerError:
             raise
         except ContentError:

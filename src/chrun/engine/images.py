@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chrun.engine.trash import empty_trash
 from chrun.errors import (
     ImageInUseError,
     InvalidReferenceError,
@@ -14,7 +15,6 @@ from chrun.store.containers import list_containers
 from chrun.store.gc import collect
 from chrun.store.lookup import id_matches, load_readable
 from chrun.store.refs import remove_refs
-from chrun.store.removal import empty_trash
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -113,7 +113,7 @@ def _unnamed(records: Sequence[ImageRecord], names: frozenset[str]) -> set[Diges
 def _check_unused(layout: Layout, name: str, image_ids: set[Digest]) -> None:
     wanted = set(map(str, image_ids))
     for container in list_containers(layout):
-        if container.image_id in wanted:
+        if not wanted.isdisjoint((container.image_id, *container.mounted)):
             who = container.name or container.container_id[:12]
             how = "runs on it" if container.running else "is kept and stands on it"
             raise ImageInUseError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from chrun.engine.trash import empty_trash
 from chrun.store.containers import clear_abandoned
 from chrun.store.gc import collect
 from chrun.store.partial import clear_partial
-from chrun.store.removal import empty_trash
 from chrun.values import Value
 
 TYPE_CHECKING = False

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chrun.engine.fetch import LayerFetch, LayerFetcher
+from chrun.engine.owners import unpack_here
 from chrun.engine.parallel import Cancellation, do_in_parallel
 from chrun.engine.progress import Part
+from chrun.engine.trash import empty_trash
 from chrun.errors import (
     ContentError,
     ImageNotFoundError,
@@ -21,21 +23,21 @@ from chrun.oci.config import parse_config
 from chrun.oci.manifest import MAX_INDEX_DEPTH, Index, Manifest, choose_manifest, parse_document
 from chrun.oci.media_types import CONFIGS, LAYERS
 from chrun.oci.platform import rank
-from chrun.store.blobs import has_blob, save_document
+from chrun.oci.reference import Reference
+from chrun.store.blobs import has_blob, load_document, save_document
 from chrun.store.layers import has_layer
 from chrun.store.lookup import load_manifest, load_record
 from chrun.store.partial import clear_partial
 from chrun.store.refs import Ref, add_ref, load_refs
-from chrun.store.removal import empty_trash
 from chrun.values import Value
 
 if TYPE_CHECKING:
+    from chrun.engine.owners import Unpack
     from chrun.engine.progress import Progress
     from chrun.oci.config import ImageConfig
     from chrun.oci.digest import Digest
     from chrun.oci.manifest import Descriptor
     from chrun.oci.platform import Platform
-    from chrun.oci.reference import Reference
     from chrun.registry.client import Registry
     from chrun.store.layout import Layout
     from chrun.store.records import ImageRecord
@@ -60,6 +62,7 @@ def pull(
     reference: Reference,
     platform: Platform,
     progress: Progress,
+    unpack: Unpack = unpack_here,
 ) -> ImageRecord:
     """Have the image that a reference names now, for a platform, in the store.
 
@@ -73,15 +76,40 @@ def pull(
     clear_partial(store.layout, blobs=False)
     image = _fetch_image(registry, reference, resolved, platform)
     cancellation = Cancellation()
-    fetcher = LayerFetcher(store.layout, registry, reference, progress, cancellation)
+    fetcher = LayerFetcher(store.layout, registry, reference, progress, cancellation, unpack)
     try:
         do_in_parallel(
             fetcher.ensure,
-            _layers_of(reference, image),
+            _layers_of(reference, image.manifest, image.config),
             cancellation,
             threads=_LAYERS_AT_ONCE,
         )
         return _publish(store, reference, platform, resolved, image)
+    finally:
+        fetcher.release()
+        empty_trash(store.layout)
+
+
+def unpack_again(
+    store: Store, registry: Registry, record: ImageRecord, progress: Progress, unpack: Unpack
+) -> None:
+    """Have the layers of an image, which is in the store, in one more room.
+
+    The registry is asked only for blobs that are damaged. The errors are those of `pull`.
+    """
+    reference, digest = Reference.parse(record.reference), record.manifest_digest
+    document = parse_document(str(digest), load_document(store.layout, digest))
+    if not isinstance(document, Manifest):
+        raise StoreError(f"cannot unpack {record.reference}: {digest} is an index")
+    cancellation = Cancellation()
+    fetcher = LayerFetcher(store.layout, registry, reference, progress, cancellation, unpack)
+    try:
+        do_in_parallel(
+            fetcher.ensure,
+            _layers_of(reference, document, record.config),
+            cancellation,
+            threads=_LAYERS_AT_ONCE,
+        )
     finally:
         fetcher.release()
         empty_trash(store.layout)
@@ -161,9 +189,9 @@ def _check_one_diff_id_each(name: str, manifest: Manifest, config: ImageConfig) 
             raise ContentError(f"cannot pull {name}: its layer {layer.digest} has two diff IDs")
 
 
-def _layers_of(reference: Reference, image: _Image) -> list[LayerFetch]:
+def _layers_of(reference: Reference, manifest: Manifest, config: ImageConfig) -> list[LayerFetch]:
     """Give the layers to have, base first; one that an image has twice is one."""
-    layers = dict.fromkeys(zip(image.manifest.layers, image.config.diff_ids, strict=True))
+    layers = dict.fromkeys(zip(manifest.layers, config.diff_ids, strict=True))
     name = reference.familiar
     return [
         LayerFetch(

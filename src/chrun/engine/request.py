@@ -52,6 +52,13 @@ class RunRequest(Value):
         """Whether the image is a directory or an archive of this machine (the article's form)."""
         return self.image.startswith(("/", "./", "../")) or self.image in {".", ".."}
 
+    @property
+    def joins(self) -> bool:
+        """Whether namespaces of other containers are joined, which are others every time."""
+        asked = self.options.namespaces
+        modes = (asked.network, asked.pid, asked.ipc, asked.uts)
+        return any(mode.startswith("container:") for mode in modes)
+
 
 def parse_hostname(name: str) -> str:
     """Check against hostname(7): 64 bytes of letters, digits, hyphens and dots; "" is allowed.

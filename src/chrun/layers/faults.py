@@ -21,3 +21,7 @@ def shown(name: bytes) -> str:
     """Give a name from an archive as one short printable line."""
     text = name[:_SHOWN_BYTES].decode(errors="replace")
     return "".join(char if char.isprintable() else "?" for char in text) or "/"
+
+
+class UnmappedError(Exception):
+    """What has an owner that this user namespace has no number for."""

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from chrun.layers.faults import MalformedError
+from chrun.layers.faults import MalformedError, UnmappedError
 from chrun.layers.owners import Owners
 
 if TYPE_CHECKING:
@@ -31,12 +31,18 @@ def set_owner(target: Target, uid: int, gid: int, owners: Owners) -> None:
     """Give a file to its owner in the image; a no-op where the caller owns everything.
 
     Before the mode and file capabilities, which a change of owner takes away (chown(2)).
-    MalformedError unless both can be owners.
+    MalformedError unless both can be owners, UnmappedError unless they can be here.
     """
-    if owners is Owners.IMAGE:
-        if not (0 <= uid < _NO_ID and 0 <= gid < _NO_ID):
-            raise MalformedError(f"no such owner: {uid}:{gid}")
+    if owners is Owners.CALLER:
+        return
+    if not (0 <= uid < _NO_ID and 0 <= gid < _NO_ID):
+        raise MalformedError(f"no such owner: {uid}:{gid}")
+    try:
         os.chown(target, uid, gid)
+    except OSError as error:
+        if owners is Owners.IMAGE or error.errno != errno.EINVAL:
+            raise
+        raise UnmappedError(f"belongs to {uid}:{gid}, which is not mapped") from error
 
 
 def set_xattrs(target: Target, xattrs: Mapping[bytes, bytes], owners: Owners) -> None:
@@ -44,7 +50,7 @@ def set_xattrs(target: Target, xattrs: Mapping[bytes, bytes], owners: Owners) ->
 
     One that the file system or this user cannot have is left out, as docker and podman do.
     """
-    allowed = _IMAGE_XATTRS if owners is Owners.IMAGE else _CALLER_XATTRS
+    allowed = _CALLER_XATTRS if owners is Owners.CALLER else _IMAGE_XATTRS
     for name, value in xattrs.items():
         if name.startswith(_OVERLAY) or not name.startswith(allowed):
             continue

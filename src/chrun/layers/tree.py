@@ -80,11 +80,14 @@ class Tree:
 
     def _make_directory(self, path: bytes, entry: Entry) -> None:
         directory = self._directories.make(path)
-        metadata.set_owner(directory.fd, entry.uid, entry.gid, self._owners)
+        if path or self._owners is not Owners.MAPPED:
+            metadata.set_owner(directory.fd, entry.uid, entry.gid, self._owners)
         metadata.set_xattrs(directory.fd, entry.xattrs, self._owners)
         directory.mode = entry.mode
-        if self._owners is Owners.CALLER:
-            directory.mode |= _CALLER_DIRECTORY if path else stat.S_IRWXU
+        if self._owners is not Owners.IMAGE and not path:
+            directory.mode |= stat.S_IRWXU
+        elif self._owners is Owners.CALLER:
+            directory.mode |= _CALLER_DIRECTORY
         directory.mtime_ns = entry.mtime_ns
 
     def _place(self, path: bytes, make: Callable[[Directory, bytes], None]) -> None:
@@ -102,7 +105,7 @@ class Tree:
             self._make_file(parent, name, entry, stream)
         elif entry.kind == tar.SYMLINK:
             self._make_symlink(parent, name, entry)
-        elif self._owners is Owners.CALLER and entry.kind != tar.FIFO:
+        elif self._owners is not Owners.IMAGE and entry.kind != tar.FIFO:
             self._make_file(parent, name, entry, stream)
         else:
             self._make_special(parent, name, entry)

@@ -5,9 +5,15 @@ from __future__ import annotations
 from errno import ENOSPC
 from typing import TYPE_CHECKING
 
-from chrun.errors import ContentError, StoreError, UnsafeLayerError, UnsupportedMediaTypeError
+from chrun.errors import (
+    ContentError,
+    StoreError,
+    UnsafeLayerError,
+    UnsupportedError,
+    UnsupportedMediaTypeError,
+)
 from chrun.layers.compression import decompressed
-from chrun.layers.faults import MalformedError, UnsafeError, shown
+from chrun.layers.faults import MalformedError, UnmappedError, UnsafeError, shown
 from chrun.layers.limits import while_space_lasts
 from chrun.layers.stream import Stream
 from chrun.layers.tar import entries
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
     from chrun.layers.limits import Limits
     from chrun.layers.owners import Owners
     from chrun.oci.digest import Digest
+
+
+_MORE_IDS = "ask for more subordinate ids (usermod --add-subuids), or use --userns single"
 
 
 def unpack_layer(
@@ -39,7 +48,7 @@ def unpack_layer(
 
     UnsupportedMediaTypeError for what is no layer; UnsafeLayerError for one that reaches outside
     itself or beyond the limits; ContentError for damaged bytes; StoreError when the file system
-    refuses.
+    refuses; UnsupportedError for an owner who is none of the ids that this user has.
     """
     if media_type not in LAYERS:
         raise UnsupportedMediaTypeError(f"cannot unpack {what}: unknown media type {media_type!r}")
@@ -78,6 +87,10 @@ def _unpack(
             raise ContentError(f"cannot unpack {what}: {error}") from error
         except UnsafeError as error:
             raise UnsafeLayerError(f"cannot unpack {what}: {error}") from error
+        except UnmappedError as error:
+            raise UnsupportedError(
+                f"cannot unpack {what}: {shown(name)} {error}", hint=_MORE_IDS
+            ) from error
         except OSError as error:
             if error is stream.failure:  # not ours: it came with the chunks
                 raise

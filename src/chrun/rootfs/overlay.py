@@ -13,7 +13,7 @@ def lowers(rootfs: Rootfs) -> tuple[str, ...]:
     return (*reversed(rootfs.layers), rootfs.mount_points_dir)
 
 
-def mount_options(rootfs: Rootfs, host: Host) -> str:
+def mount_options(rootfs: Rootfs, host: Host, *, in_userns: bool) -> str:
     """Give the mount options, in names relative to the base directory.
 
     The lower directories are called 0, 1, 2... from the top: 500 layers fit into the one page that
@@ -25,7 +25,7 @@ def mount_options(rootfs: Rootfs, host: Host) -> str:
         "upperdir=scratch/upper",
         "workdir=scratch/work",
     ]
-    if not host.privileged:
+    if in_userns:
         options.append("userxattr")
     if host.kernel >= (5, 10):
         options.append("volatile")

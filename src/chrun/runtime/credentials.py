@@ -26,7 +26,7 @@ def plan_credentials(spec: Spec, filters: tuple[Seccomp, ...]) -> Iterator[Step]
     single_id = sum(mapping.size for mapping in spec.uid_mappings) == 1
     if not process.no_new_privileges and not single_id:
         yield from filters
-    yield User(user.uid, user.gid, user.additional_gids, bool(spec.uid_mappings))
+    yield User(user.uid, user.gid, user.additional_gids, keep_groups=single_id)
     if not process.no_new_privileges and single_id:
         yield from filters
     if sets := process.capabilities:

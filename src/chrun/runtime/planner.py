@@ -7,26 +7,22 @@ clone -> id maps -> private mounts -> root file system -> /proc /dev /sys, hidde
 
 from __future__ import annotations
 
-from chrun.rootfs import overlay
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.credentials import plan_credentials
 from chrun.runtime.mounts import Unprivileged, plan_device, plan_mount
-from chrun.runtime.notes import EXEC_NOTES, clone_notes, overlay_notes
-from chrun.runtime.plan import Clone, Exec, Plan, RemoveTree
+from chrun.runtime.notes import EXEC_NOTES, clone_notes
+from chrun.runtime.plan import UNLIMITED, Clone, Exec, Plan, RemoveTree
+from chrun.runtime.root import plan_root
 from chrun.runtime.steps import (
-    Base,
     Chroot,
-    Directory,
     File,
     Hostname,
     IdMap,
     Mask,
-    MountBase,
     PivotRoot,
     Propagation,
     ReadOnly,
     Root,
-    Symlink,
     Terminal,
     WorkingDirectory,
 )
@@ -36,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from chrun.linux.host import Host
-    from chrun.oci.spec import IdMapping, Spec
+    from chrun.oci.spec import Process, Spec, SpecMount
     from chrun.rootfs.rootfs import Rootfs
+    from chrun.runtime.plan import Limited
     from chrun.runtime.steps import Seccomp, Step
 
 _SCRATCH = "%"  # chrun-init knows the container's directory by this name
@@ -51,6 +48,7 @@ def plan_container(
     keep: bool = False,
     filters: tuple[Seccomp, ...] = (),
     map_programs: tuple[str, str] = ("", ""),
+    limited: Limited = UNLIMITED,
 ) -> Plan:
     """Compose the plan of one container; with `keep` its scratch directory stays.
 
@@ -59,16 +57,38 @@ def plan_container(
 
     Raises UsageError for a mount that has no meaning here.
     """
-    steps = _namespaced(spec, host, rootfs) if spec.namespaces else _changed_root(spec)
     process = spec.process
+    namespaces = tuple(name for name in spec.namespaces if name not in limited.late)
+    if spec.namespaces:
+        steps = _namespaced(spec, host, rootfs, map_programs, limited)
+    else:
+        steps = _changed_root(spec)
     return Plan(
-        clone=Clone(spec.namespaces, clone_notes(host) if "user" in spec.namespaces else ()),
+        clone=Clone(namespaces, clone_notes(host) if "user" in spec.namespaces else ()),
         # The working directory is made, if need be, before root's rights are given up.
-        steps=(*steps, WorkingDirectory(process.cwd), *plan_credentials(spec, filters)),
+        steps=(
+            *limited.steps,  # first of all: nothing that a container does is beyond its limits
+            *steps,
+            WorkingDirectory(process.cwd),
+            *_resource_limits(process),
+            *plan_credentials(spec, filters),
+        ),
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
-        # What overlayfs kept its work in is nothing to keep, and its owner may not even enter it.
-        cleanup=(RemoveTree(f"{_SCRATCH}/work" if keep else _SCRATCH),),
+        cleanup=(*limited.cleanup, *_removals(spec, keep=keep)),
     )
+
+
+def _removals(spec: Spec, *, keep: bool) -> Iterator[Step]:
+    if not keep:
+        yield RemoveTree(_SCRATCH)
+        return
+    # What overlayfs kept its work in is nothing to keep, and its owner may not even enter it.
+    yield RemoveTree(f"{_SCRATCH}/work")
+    if volumes := _volumes(spec):
+        from chrun.runtime.volumes import overlay_dirs
+
+        for name in overlay_dirs(volumes):
+            yield RemoveTree(f"{_SCRATCH}/{name}/work")
 
 
 def _changed_root(spec: Spec) -> Iterator[Step]:
@@ -77,75 +97,90 @@ def _changed_root(spec: Spec) -> Iterator[Step]:
     yield Chroot()
 
 
-def _namespaced(spec: Spec, host: Host, rootfs: Rootfs) -> Iterator[Step]:
-    if spec.uid_mappings:
-        # First of all: without a mapped id the process may create nothing. Denying setgroups is
-        # the condition under which the kernel lets an ordinary user write a group map.
-        yield IdMap(_map_lines(spec.uid_mappings), _map_lines(spec.gid_mappings), True)
+def _namespaced(
+    spec: Spec, host: Host, rootfs: Rootfs, map_programs: tuple[str, str], limited: Limited
+) -> Iterator[Step]:
+    if "user" in spec.namespaces:
+        # First of all: without a mapped id the process may create nothing.
+        yield _map_ids(spec, host, map_programs)
+    if spec.joined:
+        from chrun.runtime.namespaces import plan_joining
+
+        yield from plan_joining(spec)
+    if volumes := _volumes(spec):
+        from chrun.runtime.volumes import plan_grabs
+
+        yield from plan_grabs(volumes, _unprivileged(spec))
     yield Propagation()  # before the first mount, or that one would be seen outside
-    yield from _root_steps(host, rootfs)
-    yield from _content(spec, rootfs)
+    yield from plan_root(spec, host, rootfs)
+    yield from _content(spec, host, rootfs, limited)
     if spec.process.terminal:
         yield Terminal()  # needs the new /dev/pts, and binds /dev/console: before the root locks
     if spec.root_readonly:
         yield ReadOnly("/")  # last of the mounts: making a mount point writes to the root
     yield PivotRoot()
-    yield Hostname(spec.hostname)
+    if "uts" in spec.namespaces:
+        yield Hostname(spec.hostname)
 
 
-def _root_steps(host: Host, rootfs: Rootfs) -> Iterator[Step]:
-    """Stack the layers, or take the copy of them that lies in the scratch directory."""
-    size = f",size={rootfs.tmpfs_size}" if rootfs.tmpfs_size else ""
-    yield Base(rootfs.base_dir, f"mode=755{size}")
-    if rootfs.tmpfs_size:
-        for name in ("scratch", "scratch/upper", "scratch/work"):
-            yield Directory(name, 0o755)
-    else:
-        yield Symlink(_SCRATCH, "scratch")
-    if rootfs.kind == "copy":
-        yield Root(f"scratch/{COPY_NAME}", bind=True)
-        return
-    for position, layer in enumerate(overlay.lowers(rootfs)):
-        yield Symlink(layer, str(position))
-    yield Directory("root", 0o755)
-    count = f"{len(rootfs.layers)} layer{'s' if len(rootfs.layers) != 1 else ''}"
-    yield MountBase(
-        "overlay",
-        "root",
-        0,
-        overlay.mount_options(rootfs, host),
-        said=f"mount the overlay of {count} on /",
-        reason="the image's layers stay as they are; changes go to the scratch directory",
-        explained=overlay_notes(host),
-    )
-    yield Root("root", bind=False)
+def _map_ids(spec: Spec, host: Host, map_programs: tuple[str, str]) -> Step:
+    from chrun.runtime.users import map_lines, plan_id_map
+
+    if host.privileged or sum(mapping.size for mapping in spec.uid_mappings) > 1:
+        return plan_id_map(spec, map_programs)
+    # Denying setgroups is the condition under which the kernel lets an ordinary user write a group
+    # map.
+    return IdMap(map_lines(spec.uid_mappings), map_lines(spec.gid_mappings), True)
 
 
-def _content(spec: Spec, rootfs: Rootfs) -> Iterator[Step]:
+def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterator[Step]:
     """The system's mounts, hidden and locked in part; the machine's files; then volumes.
 
     Volumes come last, since they may cover all of these, and since somebody else may be changing
     what is in them.
     """
-    unprivileged = _unprivileged(spec)
+    unprivileged, volumes = _unprivileged(spec), _volumes(spec)
     system = [mount for mount in spec.mounts if _is_system(mount.destination, mount.type)]
-    volumes = [mount for mount in spec.mounts if mount not in system]
     for mount in system:
         yield from plan_mount(mount, unprivileged)
         if mount.destination == "/dev":
-            yield from plan_device(unprivileged)
+            yield from plan_device(unprivileged, spec.devices)
+    yield from limited.mounts
+    if unprivileged and spec.masked_paths and not limited.mounts:
+        yield Mask("/sys/fs/cgroup")  # its sysfs is the machine's, with the machine's cgroups
+    if spec.sysctls or "network" in spec.namespaces:
+        from chrun.runtime.namespaces import plan_settings
+
+        yield from plan_settings(spec)  # before /proc/sys becomes read-only
     yield from map(Mask, spec.masked_paths)
     yield from map(ReadOnly, spec.readonly_paths)
     covered = tuple(f"{mount.destination.rstrip('/')}/" for mount in volumes)
     for file in rootfs.files:
         if not file.target.startswith(covered):
             yield File(file.target, 0o644, file.text, file.expanded, file.optional, file.reason)
-    for mount in volumes:
-        yield from plan_mount(mount, unprivileged)
+    if spec.joined:
+        from chrun.runtime.namespaces import plan_placing
+
+        yield from plan_placing(spec)
+    if volumes:
+        from chrun.runtime.volumes import plan_volumes
+
+        yield from plan_volumes(volumes, spec, host, unprivileged)
+
+
+def _resource_limits(process: Process) -> Iterator[Step]:
+    if process.rlimits:
+        from chrun.runtime.rlimits import plan_rlimits
+
+        yield from plan_rlimits(process)
+
+
+def _volumes(spec: Spec) -> list[SpecMount]:
+    return [mount for mount in spec.mounts if not _is_system(mount.destination, mount.type)]
 
 
 def _is_system(destination: str, kind: str) -> bool:
-    return kind != "bind" and destination.split("/")[1] in {"proc", "dev", "sys"}
+    return kind not in {"bind", "overlay"} and destination.split("/")[1] in {"proc", "dev", "sys"}
 
 
 def _unprivileged(spec: Spec) -> Unprivileged | None:
@@ -156,10 +191,7 @@ def _unprivileged(spec: Spec) -> Unprivileged | None:
         mapping.container_id <= 5 < mapping.container_id + mapping.size
         for mapping in spec.gid_mappings
     )
-    return Unprivileged(tty_group_mapped=tty_group)
-
-
-def _map_lines(mappings: tuple[IdMapping, ...]) -> str:
-    return "\n".join(
-        f"{mapping.container_id} {mapping.host_id} {mapping.size}" for mapping in mappings
-    )
+    shared = {"proc": "pid", "sysfs": "network"}
+    own = {*spec.namespaces, *(joined.type for joined in spec.joined)}
+    bound = frozenset(kind for kind, namespace in shared.items() if namespace not in own)
+    return Unprivileged(tty_group, bound)

@@ -25,12 +25,14 @@ from chrun.runtime.steps import (
     Seccomp,
     Symlink,
 )
+from chrun.runtime.users import OuterIdMap, map_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from chrun.linux.host import Fact, Host
+    from chrun.oci.convert import IdMaps
     from chrun.runtime.steps import Step
 
 _NAMESPACES = ("mount", "pid", "ipc", "uts", "cgroup")
@@ -47,8 +49,23 @@ def probe_host(host: Host, base_dir: str, scratch_dir: str) -> tuple[Lack, ...]:
         return tuple(
             Lack(what, *failed)
             for what, plan in _plans(host, base_dir)
-            if (failed := _try(plan, init_fd, scratch_dir))
+            if (failed := try_plan(plan, init_fd, scratch_dir))
         )
+    finally:
+        os.close(init_fd)
+
+
+def try_id_maps(
+    host: Host, maps: IdMaps, programs: tuple[str, str], directory: str
+) -> tuple[str, str] | None:
+    """Have a user namespace mapped; give why that failed and a hint, None when it did not.
+
+    `directory` is any that is there.
+    """
+    step = OuterIdMap(map_lines(maps.uids), map_lines(maps.gids), *programs)
+    init_fd = launch.open_init()
+    try:
+        return try_plan(Plan(Clone(("user",), clone_notes(host)), (step,)), init_fd, directory)
     finally:
         os.close(init_fd)
 
@@ -77,7 +94,7 @@ def _trials(host: Host) -> Iterator[tuple[Fact, tuple[Step, ...]]]:
         yield "listener", (NoNewPrivileges(), Seccomp(program, "listen", "a trial", listens=True))
 
 
-def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
+def try_plan(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
     """Run a plan without a command; give why it failed and a hint, None when it did not."""
     report_fd, report_end = os.pipe()
     plan_fd = launch.open_plan(plan.encode())
@@ -90,7 +107,7 @@ def _try(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
     try:
         pid = _start(init_fd, argv, passed)
         os.close(report_end)
-        report = os.read(report_fd, 8)
+        report = os.read(report_fd, launch.REPORT_BYTES)
         status = _wait(pid)
     finally:
         for number in (report_fd, plan_fd, hold_fd):

@@ -16,7 +16,7 @@ from chrun.oci.media_types import CONFIGS, INDEXES, MANIFESTS
 from chrun.store.blobs import has_blob, load_document
 from chrun.store.containers import list_containers
 from chrun.store.faults import store_error
-from chrun.store.layers import has_layer
+from chrun.store.layers import has_layer, rooms_of
 from chrun.store.layout import file_name
 from chrun.store.locks import try_hold_file
 from chrun.store.refs import load_refs
@@ -86,7 +86,7 @@ class _Roots:
                 self.layers.update(parse_config(str(image_id), content).diff_ids)
             except ContentError:
                 self.complete = False
-        elif not has_layer(self.layout, image_id):
+        elif not any(has_layer(room, image_id) for room in rooms_of(self.layout)):
             self.complete = False
 
 
@@ -106,7 +106,9 @@ def collect(layout: Layout, *, archives: bool = False) -> Collected:
         if not roots.complete:
             return Collected((), (), 0)
         blobs, size = _remove_blobs(layout, roots.blobs)
-        layers = tuple(_discard_layers(layout, roots.layers))
+        layers = tuple(
+            digest for room in rooms_of(layout) for digest in _discard_layers(room, roots.layers)
+        )
     except OSError as error:
         raise store_error(f"clear {layout.root} up", error) from error
     return Collected(blobs, layers, size)
@@ -120,8 +122,8 @@ def _gather(layout: Layout) -> _Roots:
         if ref.resolved and not has_blob(layout, ref.descriptor.digest):
             roots.complete = False
     for container in list_containers(layout):
-        if container.image_id:
-            roots.add_image(Digest.parse(container.image_id))
+        for image_id in filter(None, (container.image_id, *container.mounted)):
+            roots.add_image(Digest.parse(image_id))
     for name in os.listdir(layout.archives_dir):
         roots.layers.add(Digest.parse(os.readlink(f"{layout.archives_dir}/{name}")))
     return roots

@@ -1,4 +1,7 @@
-"""Unpacked layers: a directory each, named after its diff ID."""
+"""Unpacked layers: a directory each, named after its diff ID.
+
+One layer may be in several rooms, by whom its files belong to on the disk.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import errno
 import os
 
 from chrun.store.durable import sync_directory
+from chrun.store.layout import LAYERS_ROOM
 from chrun.store.removal import discard
 
 TYPE_CHECKING = False
@@ -21,11 +25,22 @@ def has_layer(layout: Layout, diff_id: Digest) -> bool:
     return os.path.isdir(layout.layer_dir(diff_id))
 
 
+def rooms_of(layout: Layout) -> tuple[Layout, ...]:
+    """Give the same store once for each room that it has layers in."""
+    try:
+        owned = os.listdir(layout.owned_dir)
+    except FileNotFoundError:
+        owned = []
+    names = (LAYERS_ROOM, *(f"{os.path.basename(layout.owned_dir)}/{name}" for name in owned))
+    return tuple(layout.replace(room=name) for name in names)
+
+
 def adopt_layer(layout: Layout, diff_id: Digest, tree_dir: str) -> None:
     """Give a synced tree the name of its diff ID; the same layer may be there by now."""
     if has_layer(layout, diff_id):  # rename(2) would replace an empty one
         discard(layout, tree_dir)
         return
+    os.makedirs(layout.layers_dir, mode=0o700, exist_ok=True)
     try:
         os.rename(tree_dir, layout.layer_dir(diff_id))
     except OSError as error:

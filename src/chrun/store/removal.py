@@ -42,18 +42,22 @@ def empty_trash(layout: Layout) -> int:
     descriptors. Several processes may do this at once. StoreError, when all else is removed, for
     what cannot be.
     """
-    _check_marker(layout)
-    try:
-        freed, stuck = _empty(layout)
-    except OSError as error:
-        raise store_error(f"empty {layout.trash_dir}", error) from error
+    freed, stuck = try_empty_trash(layout)
     if stuck:
         raise StoreError(f"cannot remove {stuck}")
     return freed
 
 
+def try_empty_trash(layout: Layout) -> tuple[int, str]:
+    """Do what `empty_trash` does; gives bytes, and what could not be removed and why, or ""."""
+    _check_marker(layout)
+    try:
+        return _empty(layout)
+    except OSError as error:
+        raise store_error(f"empty {layout.trash_dir}", error) from error
+
+
 def _empty(layout: Layout) -> tuple[int, str]:
-    """Empty the trash; gives bytes, and what could not be removed and why, or ""."""
     freed, stuck = 0, ""
     trash_fd = os.open(layout.trash_dir, _DIRECTORY)
     try:

@@ -28,8 +28,12 @@ _MOUNT_POINT_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 class Store:
     """An open data directory; made by `open_store`."""
 
-    def __init__(self, root: str) -> None:
-        self.layout = Layout(root)
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def with_room(self, room: str) -> Store:
+        """Give the same store, with its layers in another room."""
+        return Store(self.layout.replace(room=room))
 
     def hold(self, *, shared: bool) -> Hold:
         """Lock the whole store.
@@ -78,7 +82,7 @@ def open_store(root: str, *, create: bool) -> Store:
             hint="a newer chrun made it: use that one, or another place with --root or CHRUN_HOME",
         )
     _check_owner(root)
-    return Store(root)
+    return Store(layout)
 
 
 def _read_version(layout: Layout) -> str:

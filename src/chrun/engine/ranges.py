@@ -1,0 +1,112 @@
+"""Ranges of ids for root's containers, one each: 65,536 ids that are nobody else's.
+
+Which are taken is written down for the whole machine, whatever the data directory: a symlink for
+each, from the first id to the container's directory, whose lock tells whether it still lives.
+"""
+
+from __future__ import annotations
+
+import os
+
+from chrun.engine.subid_trial import read_text
+from chrun.engine.subordinate import SUBGID_PATH, SUBUID_PATH
+from chrun.errors import UnsupportedError
+from chrun.linux.subids import RANGE_SIZE, free_ranges, whole_ranges
+from chrun.oci.convert import IdMaps
+from chrun.oci.spec import IdMapping
+from chrun.store.faults import store_error
+from chrun.store.locks import hold, try_hold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+_RANGES_DIR = "/run/chrun/ranges"
+_OWNERS = ("root", "0", "containers")  # to whom administrators give what containers may have
+_ACCOUNTS = "/etc/passwd", "/etc/group"
+
+
+class RangeClaim:
+    """A range that is chosen; nobody else chooses until it is recorded or the block is left."""
+
+    def __init__(self, directory: str = _RANGES_DIR) -> None:
+        self._directory = directory
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            self._held = hold(directory)
+        except OSError as error:
+            raise store_error(f"write down which ids are taken in {directory}", error) from error
+
+    def __enter__(self) -> Self:
+        taken = {int(name.split("-")[0]) for name in self._living()}
+        for uid, gid in _candidates():
+            if uid not in taken:
+                self._name = f"{uid}-{gid}"
+                self.maps = IdMaps(
+                    (IdMapping(0, uid, RANGE_SIZE),), (IdMapping(0, gid, RANGE_SIZE),)
+                )
+                return self
+        self._held.release()
+        raise UnsupportedError(
+            "cannot give the container ids of its own: all are taken",
+            hint="more can be given to the user containers in /etc/subuid and /etc/subgid",
+        )
+
+    def __exit__(self, *_error: object) -> None:
+        self._held.release()
+
+    def record(self, container_dir: str) -> None:
+        """Write down that a container has the range, for as long as it lives."""
+        path = f"{self._directory}/{self._name}"
+        try:
+            if os.path.islink(path):
+                os.unlink(path)
+            os.symlink(container_dir, path)
+        except OSError as error:
+            raise store_error(f"write {path}", error) from error
+        self._held.release()
+
+    def _living(self) -> Iterator[str]:
+        """Give the names of the ranges that are taken; those of who is dead are forgotten."""
+        for name in os.listdir(self._directory):
+            path = f"{self._directory}/{name}"
+            if _lives(os.readlink(path)):
+                yield name
+            else:
+                os.unlink(path)
+
+
+def example_maps() -> IdMaps:
+    """Give maps such as a container would get, without taking them."""
+    with RangeClaim() as claim:
+        return claim.maps
+
+
+def _lives(container_dir: str) -> bool:
+    """Say whether a container runs, or is kept with files that may belong to its ids."""
+    try:
+        unlocked = try_hold(container_dir, shared=True)
+    except FileNotFoundError:
+        return False
+    if unlocked:
+        unlocked.release()
+    return not unlocked or os.path.islink(f"{container_dir}/kept")
+
+
+def _candidates() -> Iterator[tuple[int, int]]:
+    """Give first user and group IDs: those that were given to containers, or free ones."""
+    uids, gids = read_text(SUBUID_PATH), read_text(SUBGID_PATH)
+    given = list(zip(whole_ranges(uids, _OWNERS), whole_ranges(gids, _OWNERS), strict=False))
+    yield from given
+    if not given:
+        for first in free_ranges((uids, gids), _accounts()):
+            yield first, first
+
+
+def _accounts() -> Iterator[int]:
+    for path in _ACCOUNTS:
+        for line in read_text(path).splitlines():
+            fields = line.split(":")
+            if len(fields) > 2 and fields[2].isascii() and fields[2].isdigit():
+                yield int(fields[2])
