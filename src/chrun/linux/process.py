@@ -195,6 +195,15 @@ def parse_stat(text: str) -> tuple[int, int]:
     return int(words[3]), int(words[4])
 
 
+def start_time(pid: int) -> int | None:
+    """Give when a process started, in clock ticks since boot; None when there is none."""
+    try:
+        words = _read(pid, "stat").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(words[19])
+
+
 def parse_id_map(text: str) -> tuple[IdMapping, ...]:
     """Read the lines of a uid_map or gid_map file (user_namespaces(7))."""
     return tuple(IdMapping(*map(int, line.split())) for line in text.splitlines())

@@ -32,22 +32,14 @@ def shared_mounts(
 ) -> Iterator[SpecMount]:
     """Give the system's mounts as shared namespaces have them.
 
-    Who shares IPC shares /dev/shm, where POSIX shared memory lies; with --ipc none there is none.
+    Who shares IPC shares /dev/shm, where POSIX shared memory lies; another container's, which has
+    no path here, is fetched by the plan. With --ipc none there is none.
     In a user namespace the machine's message queues cannot be mounted: mq_open(3) finds them all
     the same, only their directory is missing.
     """
-    memory = _shared_memory(options)
     for mount in mounts:
         if mount.destination == _SHM and options.ipc != "private":
-            if memory:
-                yield SpecMount(_SHM, "bind", memory, ("bind", *_SHM_OPTIONS))
+            if options.ipc == "host":
+                yield SpecMount(_SHM, "bind", _SHM, ("bind", *_SHM_OPTIONS))
         elif not (mount.type == "mqueue" and options.ipc == "host" and user_namespace):
             yield mount
-
-
-def _shared_memory(options: NamespaceOptions) -> str:
-    if options.ipc == "host":
-        return _SHM
-    return next(
-        (f"{joined.process}/root{_SHM}" for joined in options.joined if joined.type == "ipc"), ""
-    )

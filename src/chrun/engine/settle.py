@@ -1,0 +1,42 @@
+"""Options that depend on this machine, or on other containers, made into ones that do not."""
+
+from __future__ import annotations
+
+from chrun.errors import UnsupportedError
+from chrun.oci.options import NamespaceOptions, SecurityOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.engine.engine import Engine
+    from chrun.oci.convert import Identity, IdMaps, Rung
+    from chrun.oci.options import RunOptions
+
+
+def settle(
+    engine: Engine, options: RunOptions, rung: Rung, identity: Identity, maps: IdMaps
+) -> tuple[RunOptions, IdMaps, tuple[str, ...]]:
+    """Find the containers to be joined, grant capabilities, and give notices of what is lacking.
+
+    Raises what `join`, `grant` and `check_host_name` raise, and UnsupportedError for a group that
+    cannot be joined.
+    """
+    notices: tuple[str, ...] = ()
+    if options.groups and sum(mapping.size for mapping in maps.gids) == 1:
+        raise UnsupportedError(
+            f"cannot join group {options.groups[0]!r}: only one id is mapped",
+            hint="run as root, or with subordinate ids (--userns subuid)",
+        )
+    if options.namespaces != NamespaceOptions() and rung != "chroot":
+        from chrun.engine.joining import join
+        from chrun.engine.namespaces import check_host_name
+
+        check_host_name(options)
+        namespaces, maps = join(
+            options.namespaces, maps, identity, engine.host, engine.store.layout
+        )
+        options = options.replace(namespaces=namespaces)
+    if options.security != SecurityOptions():
+        from chrun.engine.security import grant
+
+        options, notices = grant(options, rung, engine.host, maps)
+    return options, maps, notices
