@@ -87,7 +87,12 @@ def test_nothing_of_the_tracing_remains(box, init):
 
 @BOTH
 def test_the_command_can_be_stopped_and_continued_behind_the_gate(box, init):
-    script = "sh -c 'kill -STOP $$; echo went on' & while ! grep -q ' (sh) T' /proc/$!/stat; do :; done; kill -CONT $!; wait"
+    script = """
+        sh -c 'kill -STOP $$; echo went on' &
+        while ! grep -q ' (sh) T' /proc/$!/stat; do :; done
+        kill -CONT $!
+        wait
+    """
     guarded = Guarded(box.plan("sh", "-c", script, init=init))
     guarded.arrive()
     assert guarded.answer() == (0, "went on\n", "")

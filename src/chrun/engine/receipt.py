@@ -86,11 +86,10 @@ def write_receipt(path: str, text: str) -> None:
     """
     try:
         if _is_stream(path):
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC)
-            with open(fd, "w", encoding="utf-8") as stream:
+            with open(_open_stream(path), "w", encoding="utf-8") as stream:
                 stream.write(text)
-            return
-        _replace(os.path.realpath(path), text)
+        else:
+            _replace(os.path.realpath(path), text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"cannot write the receipt {path!r}: {reason}") from error
@@ -101,6 +100,18 @@ def _is_stream(path: str) -> bool:
     if path.startswith(("/dev/", "/proc/")):
         return True
     return os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)
+
+
+def _open_stream(path: str) -> int:
+    """Give a descriptor to write to.
+
+    /dev/stderr is descriptor 2 itself: opened anew, a file would have a second position in it.
+    """
+    path = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}.get(path, path)
+    number = path.removeprefix("/dev/fd/")
+    if number.isascii() and number.isdigit():
+        return os.dup(int(number))
+    return os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def _replace(path: str, text: str) -> None:
