@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from chrun.engine.ranges import RangeClaim
     from chrun.engine.request import RunRequest
     from chrun.engine.users import Users
+    from chrun.linux.host import Host
     from chrun.oci.convert import Identity, IdMaps, Rung
     from chrun.oci.options import RunOptions
     from chrun.oci.spec import Spec
-    from chrun.linux.host import Host
+    from chrun.rootfs.rootfs import MachineFile
     from chrun.runtime.plan import Limited, Plan
-    from chrun.store.containers import Container
     from chrun.runtime.steps import Seccomp
+    from chrun.store.containers import Container
 
 _MAX_PASSWD_BYTES = 4 << 20
 _NO_RESOURCES = Resources()
@@ -117,11 +118,11 @@ def _prepare(
             keep=request.keep,
             overlay=composed.rootfs.writes_to_disk,
         )
-        _claim_mounts(engine, request, container)
+        _claim_mounts(engine, request, container, users)
     try:
         if claim:
             claim.record(container.directory)
-        volume_fds = _open_volumes(engine, request, composed.rootfs)
+        volume_fds = _open_volumes(engine, request, composed.rootfs, users)
         if composed.rootfs.kind == "copy":
             from chrun.engine.ownership import copy_for
 
@@ -145,34 +146,36 @@ def _prepare(
     )
 
 
-def _claim_mounts(engine: Engine, request: RunRequest, container: Container) -> None:
+def _claim_mounts(engine: Engine, request: RunRequest, container: Container, users: Users) -> None:
     """See that the volumes and images that are mounted stay as long as the container."""
     if not request.options.mounts:
         return
     from chrun.engine.volumes import claim_mounts
 
     try:
-        claim_mounts(engine, request, container)
+        claim_mounts(engine, request, container, users)
     except BaseException:
         remove_container(engine.store.layout, container)
         raise
 
 
-def _open_volumes(engine: Engine, request: RunRequest, rootfs: Rootfs) -> tuple[int, ...]:
+def _open_volumes(
+    engine: Engine, request: RunRequest, rootfs: Rootfs, users: Users
+) -> tuple[int, ...]:
     if not request.options.mounts:
         return ()
     from chrun.engine.volumes import open_volumes
 
-    return open_volumes(engine, request, rootfs.layers)
+    return open_volumes(engine, request, rootfs.layers, users)
 
 
-def _mounted(engine: Engine, request: RunRequest, options: RunOptions) -> RunOptions:
+def _mounted(engine: Engine, request: RunRequest, options: RunOptions, users: Users) -> RunOptions:
     """Put paths in the place of the names of volumes and images."""
     if not options.mounts:
         return options
     from chrun.engine.volumes import resolve_mounts
 
-    return options.replace(mounts=resolve_mounts(engine, request))
+    return options.replace(mounts=resolve_mounts(engine, request, users))
 
 
 def _recall(engine: Engine, request: RunRequest, users: Users) -> Composed:
@@ -209,7 +212,7 @@ def compose(engine: Engine, request: RunRequest, users: Users | None = None) -> 
     identity = _identity(source, request)
     maps = users.maps_for(host, identity)
     options, maps, ungranted = _settle(engine, request, rung, identity, maps)
-    options = _mounted(engine, request, options)
+    options = _mounted(engine, request, options, users)
     spec = make_spec(source.name, source.config, options, rung, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung, users)
     filters, unfiltered = _plan_filters(engine, request, source, spec)
@@ -259,21 +262,24 @@ def explain(engine: Engine, request: RunRequest) -> Composed:
 
 def _ensure_image(engine: Engine, request: RunRequest, users: Users) -> None:
     """Pull what is missing, as --pull says; a pull locks for itself what it needs."""
-    if request.options.mounts:
-        from chrun.engine.volumes import ensure_mounted_images
-
-        ensure_mounted_images(engine, request)
+    for mount in request.options.mounts:
+        if mount.type == "image":
+            _ensure_pulled(engine, request, mount.source, users)
     if request.is_path:
         if os.path.isfile(request.image):
             engine.open_archive(os.path.realpath(absolute(request.image)), users)
         return
+    _ensure_pulled(engine, request, request.image, users)
+
+
+def _ensure_pulled(engine: Engine, request: RunRequest, name: str, users: Users) -> None:
     if request.pull != "always":
-        record = engine.find_image(request.image, request.platform, users.room)
+        record = engine.find_image(name, request.platform, users.room)
         if record and not engine.host.privileged:
             engine.complete(record, users)  # it may have been pulled for other users' ids
         if record or request.pull == "never":
             return
-    engine.pull(request.image, request.platform, users)
+    engine.pull(name, request.platform, users)
 
 
 def _find_source(engine: Engine, request: RunRequest, users: Users) -> Source:
@@ -343,7 +349,7 @@ def _choose_rootfs(
         from chrun.oci.sealed import SCRATCH_BYTES
 
         scratch_bytes = scratch_bytes or SCRATCH_BYTES
-    files = machine_files(single_id=users.kind == "single") if rung != "chroot" else ()
+    files = _files(request, rung, users) if rung != "chroot" else ()
     layout = engine.store.layout
     return (
         Rootfs(
@@ -356,3 +362,11 @@ def _choose_rootfs(
         ),
         notices,
     )
+
+
+def _files(request: RunRequest, rung: Rung, users: Users) -> tuple[MachineFile, ...]:
+    single_id, asked = users.kind == "single", request.options.namespaces
+    if asked == NamespaceOptions() and rung != "sealed":
+        return machine_files(single_id=single_id)
+    shut_in = asked.network == "none" or (rung == "sealed" and not asked.network)
+    return machine_files(single_id=single_id, asked=asked, shut_in=shut_in)
