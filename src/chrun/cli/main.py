@@ -26,6 +26,7 @@ COMMANDS = {
     "pull": "fetch an image from a registry",
     "images": "list the images that are here",
     "rmi": "remove images",
+    "volume": "make, list, look at and remove named volumes",
     "prune": "remove what no image and no container needs",
     "info": "tell what this machine allows, what not, why, and what would mend it",
     "explain": "tell what run would do, step by step, and run nothing",

@@ -62,6 +62,10 @@ class Inside:
         """Copy layers over one another, as `rootfs.copy` does, with all owners; its errors."""
         self._do(("copy", root, *layers))
 
+    def copy_subtree(self, layers: Sequence[str], path: str, target: str) -> bool:
+        """Copy a directory out of layers, as `rootfs.subtree` does, with all owners; its errors."""
+        return bool(self._do(("copy-subtree", path, target, *layers)))
+
     def empty_trash(self) -> int:
         """Remove what was discarded, as `store.removal` does; its errors."""
         return int(self._do(("empty-trash", self._layout.root)))

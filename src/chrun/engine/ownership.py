@@ -24,6 +24,22 @@ def unpacker_for(users: Users, layout: Layout) -> Unpack:
     return unpack_here
 
 
+def copy_subtree_for(
+    users: Users, layout: Layout, layers: Sequence[str], path: str, target: str
+) -> bool:
+    """Copy what layers show at a path into a new directory, for a volume that these users have.
+
+    False where they show no directory; RootfsError.
+    """
+    if users.kind == "subuid":
+        from chrun.engine.inside import Inside
+
+        return Inside(layout, users.maps, users.programs).copy_subtree(layers, path, target)
+    from chrun.rootfs.subtree import copy_subtree
+
+    return copy_subtree(layers, path, target)
+
+
 def copy_for(users: Users, layout: Layout, layers: Sequence[str], root: str) -> None:
     """Copy layers over one another into a new directory, for these users; RootfsError."""
     if users.kind == "subuid":

@@ -6,13 +6,14 @@ import errno
 import fcntl
 import time
 
+from chrun.engine.ownership import copy_subtree_for
+from chrun.engine.trash import empty_trash
 from chrun.errors import NoSuchImageError, UsageError, VolumeInUseError
 from chrun.linux.mountinfo import find_mount, mount_points_below
 from chrun.rootfs.lookup import visible_layers
-from chrun.rootfs.subtree import copy_subtree
 from chrun.store.containers import list_containers, note_uses
 from chrun.store.faults import store_error
-from chrun.store.removal import discard, empty_trash
+from chrun.store.removal import discard
 from chrun.store.volumes import (
     adopt_content,
     create_volume,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from chrun.engine.engine import Engine
     from chrun.engine.request import RunRequest
+    from chrun.engine.users import Users
     from chrun.oci.spec import SpecMount
     from chrun.store.containers import Container
     from chrun.store.layout import Layout
@@ -48,24 +50,15 @@ class PrunedVolumes(Value):
     size: int
 
 
-def ensure_mounted_images(engine: Engine, request: RunRequest) -> None:
-    """Pull the images that are to be mounted, as --pull says; the errors are those of `pull`."""
-    for mount in request.options.mounts:
-        if mount.type == "image" and request.pull != "never":
-            here = engine.find_image(mount.source, request.platform)
-            if here is None or request.pull == "always":
-                engine.pull(mount.source, request.platform)
-
-
-def resolve_mounts(engine: Engine, request: RunRequest) -> tuple[SpecMount, ...]:
+def resolve_mounts(engine: Engine, request: RunRequest, users: Users) -> tuple[SpecMount, ...]:
     """Give the mounts with the paths of volumes and images; makes nothing.
 
     NoSuchImageError; UsageError for a propagation that the source's mount does not have.
     """
-    return tuple(_resolved(engine, request, mount) for mount in request.options.mounts)
+    return tuple(_resolved(engine, request, mount, users) for mount in request.options.mounts)
 
 
-def claim_mounts(engine: Engine, request: RunRequest, container: Container) -> None:
+def claim_mounts(engine: Engine, request: RunRequest, container: Container, users: Users) -> None:
     """Make the volumes that are not there yet, and note what the container uses.
 
     The caller holds the store since it looked the images up.
@@ -73,18 +66,22 @@ def claim_mounts(engine: Engine, request: RunRequest, container: Container) -> N
     volumes = _named(request, "volume")
     for name in volumes:
         create_volume(engine.store.layout, name, time=now())
-    images = {str(_image(engine, request, name).image_id) for name in _named(request, "image")}
+    images = {
+        str(_image(engine, request, name, users).image_id) for name in _named(request, "image")
+    }
     note_uses(container, volumes, sorted(images))
 
 
-def open_volumes(engine: Engine, request: RunRequest, layers: Sequence[str]) -> tuple[int, ...]:
+def open_volumes(
+    engine: Engine, request: RunRequest, layers: Sequence[str], users: Users
+) -> tuple[int, ...]:
     """Fill empty volumes with what the image has there, and give their locks.
 
     The locks are to be kept open while the container lives. RootfsError, StoreError.
     """
     layout = engine.store.layout
     return tuple(
-        _open_volume(layout, mount, layers)
+        _open_volume(layout, mount, layers, users)
         for mount in request.options.mounts
         if mount.type == "volume"
     )
@@ -94,6 +91,13 @@ def make_volume(store: Store, name: str, labels: Mapping[str, str]) -> str:
     """Make a volume, unless it is there, and give its name; without one, chrun chooses it."""
     with store.hold(shared=True):
         return create_volume(store.layout, name, labels, time=now())
+
+
+def find_volumes(store: Store, names: Sequence[str] | None = None) -> tuple[Volume, ...]:
+    """Give the volumes of these names, or all in the order of their names; NoSuchVolumeError."""
+    if names is None:
+        return list_volumes(store.layout)
+    return tuple(load_volume(store.layout, name) for name in names)
 
 
 def delete_volume(store: Store, name: str) -> None:
@@ -141,24 +145,26 @@ def _named(request: RunRequest, kind: str) -> tuple[str, ...]:
     )
 
 
-def _resolved(engine: Engine, request: RunRequest, mount: SpecMount) -> SpecMount:
+def _resolved(engine: Engine, request: RunRequest, mount: SpecMount, users: Users) -> SpecMount:
     layout = engine.store.layout
     if mount.type == "volume":
         kind, options = "bind", {"rbind", *mount.options} - {"nocopy"}
         if "O" in options:
             kind, options = "overlay", options - {"O", "rbind"}
+        if users.kind == "range":  # on the disk its files belong to whom the image names
+            options.add("idmap")
         source = layout.volume_data_dir(mount.source)
         return mount.replace(type=kind, source=source, options=tuple(sorted(options)))
     if mount.type == "image":
-        layers = visible_layers(_image(engine, request, mount.source).layers)
+        layers = visible_layers(_image(engine, request, mount.source, users).layers)
         return mount.replace(type="overlay", source="overlay", layers=layers)
     if mount.type == "bind":
         _check_propagation(mount)
     return mount
 
 
-def _image(engine: Engine, request: RunRequest, name: str) -> ImageRecord:
-    record = engine.find_image(name, request.platform)
+def _image(engine: Engine, request: RunRequest, name: str, users: Users) -> ImageRecord:
+    record = engine.find_image(name, request.platform, users.room)
     if record is None:
         raise NoSuchImageError(f"cannot mount {name}: it is not here", hint=f"chrun pull {name}")
     return record
@@ -186,11 +192,11 @@ def _check_propagation(mount: SpecMount) -> None:
         )
 
 
-def _open_volume(layout: Layout, mount: SpecMount, layers: Sequence[str]) -> int:
+def _open_volume(layout: Layout, mount: SpecMount, layers: Sequence[str], users: Users) -> int:
     held, alone = hold_volume(layout, mount.source)
     try:
         if alone and "nocopy" not in mount.options and not mount.subpath:
-            _fill(layout, mount.source, layers, mount.destination)
+            _fill(layout, mount, layers, users)
         held.share()
     except BaseException:
         held.release()
@@ -203,10 +209,11 @@ def _open_volume(layout: Layout, mount: SpecMount, layers: Sequence[str]) -> int
         held.release()
 
 
-def _fill(layout: Layout, name: str, layers: Sequence[str], path: str) -> None:
+def _fill(layout: Layout, mount: SpecMount, layers: Sequence[str], users: Users) -> None:
+    name = mount.source
     staged = stage_content(layout, name)
     try:
-        if copy_subtree(layers, path, staged):
+        if copy_subtree_for(users, layout, layers, mount.destination, staged):
             adopt_content(layout, name, staged)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else put something there

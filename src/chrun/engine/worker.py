@@ -14,6 +14,7 @@ from chrun.layers.limits import limits_below
 from chrun.layers.owners import Owners
 from chrun.layers.unpack import unpack_archive, unpack_layer
 from chrun.rootfs.copy import copy_layers
+from chrun.rootfs.subtree import copy_subtree
 from chrun.store.layout import Layout
 from chrun.store.removal import empty_trash
 
@@ -42,6 +43,8 @@ def _do(task: str, *words: str) -> str | int:
         case "copy", (root, *layers):
             copy_layers(layers, root)
             return 0
+        case "copy-subtree", (path, target, *layers):
+            return copy_subtree(layers, path, target)
         case "empty-trash", (root,):
             return empty_trash(Layout(root))
         case _:

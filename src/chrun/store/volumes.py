@@ -44,10 +44,10 @@ class Volume(Value):
 def check_volume_name(name: str, *, hint: str = "") -> None:
     """Refuse what docker refuses as a volume's name, and so whatever could lead elsewhere."""
     rest = _LETTERS | set("_.-")
-    if not 2 <= len(name) <= _NAME_LENGTH or name[0] not in _LETTERS or not rest.issuperset(name):
+    if len(name) > _NAME_LENGTH or name[:1] not in _LETTERS or not rest.issuperset(name):
         raise UsageError(
-            f"cannot name a volume {name[:80]!r}: expected two or more letters, digits, '_', '.' "
-            "and '-', with a letter or digit first",
+            f"cannot name a volume {name[:80]!r}: expected letters, digits, '_', '.' and '-', "
+            "with a letter or digit first",
             hint=hint,
         )
 
@@ -130,7 +130,7 @@ def hold_volume(layout: Layout, name: str) -> tuple[Hold, bool]:
         alone = try_hold(directory)
         if alone is None:
             return hold(directory, shared=True), False  # waits for who fills it
-        if os.listdir(layout.volume_data_dir(name)):
+        if not _is_empty(layout.volume_data_dir(name)):
             alone.share()
             return alone, False
         _forget_staged(layout, directory)
@@ -150,6 +150,13 @@ def adopt_content(layout: Layout, name: str, staged: str) -> None:
 
     sync_file_system(staged)  # a volume that is not empty is never filled again
     os.rename(staged, layout.volume_data_dir(name))  # ENOTEMPTY, if it is not
+
+
+def _is_empty(data_dir: str) -> bool:
+    try:
+        return not os.listdir(data_dir)
+    except PermissionError:  # it was given to a subordinate id: with what the image had there
+        return False
 
 
 def _describe(staged: str, labels: Mapping[str, str], time: str, *, anonymous: bool) -> None:
