@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from subprocess import CompletedProcess
-from typing import TYPE_CHECKING, Literal, TypedDict, cast, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, cast, overload
 
 from chrun.engine.containers import prepare
 from chrun.engine.engine import Engine
@@ -27,7 +27,7 @@ from chrun.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import TypeVar, Unpack
+    from typing import Unpack
 
     from chrun.engine.progress import Progress
     from chrun.engine.request import Isolation, PullPolicy
@@ -53,7 +53,62 @@ class Image(Value):
     size: int
 
 
-class RunOptions(TypedDict, total=False):
+Output = TypeVar("Output")
+
+
+class Completed(CompletedProcess[Output]):
+    """What `run` gives: `out_of_memory` says that the kernel killed a process for the lack of it.
+
+    It had used up what `memory` allowed; the exit status alone, 137, does not tell.
+    """
+
+    out_of_memory: bool = False
+
+
+class Limits(TypedDict, total=False):
+    """What a container may use: as the command line's flags of these names have it.
+
+    Sizes are bytes, or texts such as "512m".
+    """
+
+    memory: str | int
+    memory_swap: str | int
+    cpus: float
+    cpu_quota: int
+    cpu_period: int
+    cpu_shares: int
+    cpuset_cpus: str
+    pids_limit: int
+    ulimit: Sequence[str]
+    shm_size: str | int
+    blkio_weight: int
+    device_read_bps: Sequence[str]
+    device_write_bps: Sequence[str]
+    device_read_iops: Sequence[str]
+    device_write_iops: Sequence[str]
+
+
+class Walls(TypedDict, total=False):
+    """What a container may do and what it shares: as the flags of these names have it."""
+
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    privileged: bool
+    security_opt: Sequence[str]
+    network: str
+    pid: str
+    ipc: str
+    uts: str
+    cgroupns: str
+    sysctl: Sequence[str]
+    add_host: Sequence[str]
+    dns: Sequence[str]
+    dns_search: Sequence[str]
+    dns_option: Sequence[str]
+    group_add: Sequence[str]
+
+
+class RunOptions(Limits, Walls, total=False):
     """The options of `run`; those that subprocess has not are named as on the command line.
 
     `volumes` are "source:target[:ro]", `tmpfs` "target[:options]", `mounts` "type=bind,source=...",
@@ -112,7 +167,7 @@ def run(
     text: Literal[True],
     input: str | None = None,
     **options: Unpack[RunOptions],
-) -> CompletedProcess[str]: ...
+) -> Completed[str]: ...
 @overload
 def run(
     image: str,
@@ -121,7 +176,7 @@ def run(
     text: Literal[False] = False,
     input: bytes | None = None,
     **options: Unpack[RunOptions],
-) -> CompletedProcess[bytes]: ...
+) -> Completed[bytes]: ...
 def run(
     image: str,
     args: Sequence[str] = (),
@@ -129,7 +184,7 @@ def run(
     text: bool = False,
     input: str | bytes | None = None,  # noqa: A002 - the name that subprocess.run has
     **options: Unpack[RunOptions],
-) -> CompletedProcess[str] | CompletedProcess[bytes]:
+) -> Completed[str] | Completed[bytes]:
     """Run a command in a container of its own and wait for it, as `subprocess.run` does.
 
     `image` is what `chrun run` takes: a reference, an image ID, or a path. `stdin`, `stdout`,
@@ -153,10 +208,13 @@ def run(
     except subprocess.TimeoutExpired as error:
         error.cmd = command  # what the caller knows, not how chrun-init was called
         raise
-    completed = CompletedProcess(command, running.exit_status(), output, errors)
+    completed = Completed(command, running.exit_status(), output, errors)
+    if running.expired_seconds is not None:  # a limit of the rung's, not of this call
+        raise subprocess.TimeoutExpired(command, running.expired_seconds, output, errors)
+    completed.out_of_memory = running.out_of_memory
     if options.get("check"):
         completed.check_returncode()
-    return cast("CompletedProcess[bytes]", completed)  # or of str: `text` tells, as overloaded
+    return cast("Completed[bytes]", completed)  # or of str: `text` tells, as overloaded
 
 
 def _start(engine: Engine, request: RunRequest, streams: Streams) -> Running:
@@ -196,10 +254,14 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
         env=tuple(_variable(*pair) for pair in (options.get("env") or {}).items()),
         working_dir=options.get("working_dir", ""),
         hostname=parse_hostname(options.get("hostname", "")),
+        groups=_words("group_add", options.get("group_add", ())),
         mounts=parse_mounts(tmpfs, volumes, _words("mounts", options.get("mounts", ()))),
         devices=parse_devices(_words("devices", options.get("devices", ()))),
         readonly=options.get("readonly", False),
         init=options.get("init", False),
+        security=_security(options),
+        namespaces=_namespaces(options),
+        limits=_limits(options),
     )
     return RunRequest(
         image=image,
@@ -212,6 +274,58 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
         receipt=options.get("receipt", ""),
         require=_facts(options.get("require", ())),
     )
+
+
+def _security(options: RunOptions) -> oci.SecurityOptions:
+    if not options.keys() & {"cap_add", "cap_drop", "privileged", "security_opt"}:
+        return oci.SecurityOptions()
+    from chrun.engine.security import parse_security
+
+    return parse_security(
+        cap_add=_words("cap_add", options.get("cap_add", ())),
+        cap_drop=_words("cap_drop", options.get("cap_drop", ())),
+        privileged=options.get("privileged", False),
+        security_opt=_words("security_opt", options.get("security_opt", ())),
+    )
+
+
+def _namespaces(options: RunOptions) -> oci.NamespaceOptions:
+    if not options.keys() & Walls.__annotations__.keys():
+        return oci.NamespaceOptions()
+    from chrun.engine.namespaces import parse_namespaces
+
+    return parse_namespaces(
+        modes={
+            "network": options.get("network", ""),
+            "pid": options.get("pid", ""),
+            "ipc": options.get("ipc", ""),
+            "uts": options.get("uts", ""),
+            "cgroup": options.get("cgroupns", ""),
+        },
+        sysctls=_words("sysctl", options.get("sysctl", ())),
+        add_host=_words("add_host", options.get("add_host", ())),
+        dns=_words("dns", options.get("dns", ())),
+        dns_search=_words("dns_search", options.get("dns_search", ())),
+        dns_option=_words("dns_option", options.get("dns_option", ())),
+    )
+
+
+def _limits(options: RunOptions) -> oci.LimitOptions:
+    given = {name: content for name, content in options.items() if name in Limits.__annotations__}
+    if not given:
+        return oci.LimitOptions()
+    from chrun.engine.limits import parse_limits
+
+    return parse_limits({name.replace("_", "-"): _texts(name, given[name]) for name in given})
+
+
+def _texts(name: str, given: object) -> tuple[str, ...]:
+    """Give a limit as the command line has it; TypeError for what is none."""
+    if isinstance(given, (list, tuple)):
+        return _words(name, cast("Sequence[object]", given))
+    if isinstance(given, bool) or not isinstance(given, (str, int, float)):
+        raise TypeError(f"{name} must be a number or a text, got {given!r}")
+    return (str(given),)
 
 
 def _facts(given: Sequence[str]) -> tuple[str, ...]:
