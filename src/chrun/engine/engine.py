@@ -122,7 +122,7 @@ class Engine:
         """Remove what killed containers left; what cannot be removed is a notice, no more."""
         layout = self.store.layout
         try:
-            if clear_abandoned(layout) or os.listdir(layout.trash_dir):
+            if clear_abandoned(layout, release) or os.listdir(layout.trash_dir):
                 from chrun.engine.trash import empty_trash
 
                 empty_trash(layout)
@@ -159,6 +159,15 @@ class Engine:
         finally:
             remove_container(layout, container)
             self.clear_up()
+
+
+def release(directory: str) -> None:
+    """Free what a dead container still has of the machine: its cgroups. OSError."""
+    list_path = f"{directory}/cgroups"
+    if os.path.exists(list_path):
+        from chrun.linux.cgroup_removal import remove_cgroups
+
+        remove_cgroups(list_path)
 
 
 def _is_kept(path: str, question: Question) -> bool:

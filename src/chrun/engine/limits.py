@@ -213,7 +213,9 @@ def _size(words: Mapping[str, str], name: str) -> int:
     try:
         size = parse_size(text)
     except UsageError as error:
-        raise UsageError(f"cannot read --{name} {text[:80]!r}: expected a size such as 64m") from error
+        raise UsageError(
+            f"cannot read --{name} {text[:80]!r}: expected a size such as 64m"
+        ) from error
     if size > _MAX_RLIMIT:
         raise UsageError(f"cannot use --{name} {text[:80]}: the kernel cannot count that far")
     return size

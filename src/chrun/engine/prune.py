@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chrun.engine.engine import release
 from chrun.engine.trash import empty_trash
 from chrun.store.containers import clear_abandoned
 from chrun.store.gc import collect
@@ -30,7 +31,7 @@ def prune(store: Store) -> Pruned:
     """
     layout = store.layout
     with store.hold(shared=False):
-        containers = clear_abandoned(layout)
+        containers = clear_abandoned(layout, release)
         freed = clear_partial(layout, blobs=True)
         collected = collect(layout, archives=True)
     freed += collected.size + empty_trash(layout)

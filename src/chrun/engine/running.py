@@ -10,6 +10,7 @@ from chrun.runtime.launch import (
     INIT_REFUSALS,
     REPORT_BYTES,
     command_line,
+    ending,
     executed,
     failure,
     init_refused,
@@ -120,6 +121,18 @@ class Running:
     ) -> tuple[str | bytes | None, str | bytes | None]:
         """Feed the input, collect the output, wait; subprocess.TimeoutExpired after `timeout`."""
         return self.process.communicate(content, timeout)
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether a process was killed because all memory was used that the container may."""
+        return bool(ending(self._plan, self._report)) and self.expired_seconds is None
+
+    @property
+    def expired_seconds(self) -> float | None:
+        """The time after which the container was ended; None when it was not."""
+        step = ending(self._plan, self._report)
+        milliseconds: int | None = getattr(step, "milliseconds", None)
+        return None if milliseconds is None else milliseconds / 1000
 
     def exit_status(self) -> int:
         """Give the exit status; raise what a step of the plan, or the execve, failed with."""

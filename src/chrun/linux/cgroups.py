@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from chrun.linux.mountinfo import MountEntry
 
 _CONTROLLERS = frozenset({"memory", "cpu", "cpuset", "pids", "blkio", "devices"})
-_OF_VERSION_2 = {"blkio": "io"}  # the one that was renamed
-_SYSTEMD_RUN = ("/usr/bin/systemd-run", "/bin/systemd-run", "/run/current-system/sw/bin/systemd-run")
+_SYSTEMD_RUN = (
+    "/usr/bin/systemd-run",
+    "/bin/systemd-run",
+    "/run/current-system/sw/bin/systemd-run",
+)
 
 
 class Legacy(Value):
@@ -150,7 +153,7 @@ def _with_hardware(found: Cgroups) -> Cgroups:
         listed = read_first_line(f"{found.own.directory}/cpuset.cpus.effective")
     listed = listed or read_first_line("/sys/devices/system/cpu/online")
     return found.replace(
-        processors=parse_processors(listed) if listed else frozenset(),
+        processors=parse_processors(listed or "0"),
         memory_nodes=nodes,
         weighs=_weighs(found.mount_point),
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from chrun.runtime.plan import Plan
+    from chrun.runtime.steps import Step
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _MFD_NOEXEC_SEAL, _MFD_EXEC = 8, 16  # linux/memfd.h, since Linux 6.3
@@ -148,11 +149,11 @@ def become(encoded: bytes, launch: Launch, init_fd: int, *, gate_fd: int = -1) -
 
 
 def failure(plan: Plan, report: bytes) -> SandboxError | None:
-    """Turn what chrun-init reported into an error; None for b"".
+    """Turn what chrun-init reported into an error; None when no step failed.
 
     (position, errno) as two u32, and behind them what a program that a step ran said.
     """
-    if not report:
+    if not report or ending(plan, report):
         return None
     position, number = (int.from_bytes(half, "little") for half in (report[:4], report[4:]))
     if position >= len(plan.records):
@@ -169,3 +170,9 @@ def failure(plan: Plan, report: bytes) -> SandboxError | None:
         missing = number in {errno.ENOENT, errno.ELIBACC}
         kind = CommandNotFoundError if missing else CommandNotExecutableError
     return kind(f"cannot {words}: {text}", hint=hint, step=words, errno=number)
+
+
+def ending(plan: Plan, report: bytes) -> Step | None:
+    """Give the step that ended the container: its time was up, or its memory used up; or None."""
+    position, number = (int.from_bytes(half, "little") for half in (report[:4], report[4:8]))
+    return plan.records[position] if report and not number else None

@@ -32,6 +32,10 @@ _VERSION_2_NAMES = {"blkio": "io"}  # the one controller that was renamed
 _MOUNT_POINT = "/sys/fs/cgroup"
 _FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
 _OWN = "@"  # in a step: the cgroup that the monitor finds itself in
+_LEGACY_REMEDY = (
+    "run it as root, or boot into cgroup version 2, which users can have a part of "
+    "(systemd.unified_cgroup_hierarchy=1)"
+)
 _DELEGATION = (
     "as root: systemctl edit user@.service, add the lines [Service] and "
     "Delegate=cpu cpuset io memory pids; then log out and in again"
@@ -189,8 +193,7 @@ def _legacy_step(limit: Limit, cgroups: Cgroups, host: Host) -> Cgroup:
         where = tree.directory if tree else "a cgroup of version 1"
         raise UnsupportedError(
             f"cannot use {limit.flag}: {where} is not this user's to change",
-            hint=_READ_ONLY if host.uid == 0 else "run it as root, or boot into cgroup version 2, "
-            "which users can have a part of (systemd.unified_cgroup_hierarchy=1)",
+            hint=_READ_ONLY if host.uid == 0 else _LEGACY_REMEDY,
         )
     return Cgroup(tree.directory, (), limit.v1, limit.amount, limit.words, tuple(_notes(limit)))
 

@@ -17,7 +17,7 @@ from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from chrun.store.layout import Layout
 
@@ -125,16 +125,19 @@ def list_containers(layout: Layout) -> tuple[Listed, ...]:
         raise store_error(f"list the containers in {layout.containers_dir}", error) from error
 
 
-def clear_abandoned(layout: Layout) -> int:
+def clear_abandoned(
+    layout: Layout, release: Callable[[str], None] = lambda _directory: None
+) -> int:
     """Take away what killed processes left: containers that nobody holds and nobody keeps.
 
-    Gives how many those were; `removal.empty_trash` removes what they hold. StoreError when that
-    cannot be done.
+    `release` is called first with the directory of each that nobody holds: it frees what a dead
+    container still has outside of it, OSError when it cannot. Gives how many were taken away;
+    `removal.empty_trash` removes what they hold. StoreError when that cannot be done.
     """
     try:
         cleared = 0
         for container_id in os.listdir(layout.containers_dir):
-            cleared += _cleared(layout, container_id)
+            cleared += _cleared(layout, container_id, release)
         if os.listdir(layout.names_dir):  # chrun-init removes a container's directory, not its name
             _forget_names(layout)
     except OSError as error:
@@ -269,7 +272,7 @@ def _read_image_id(directory: str) -> str:
         return ""
 
 
-def _cleared(layout: Layout, container_id: str) -> bool:
+def _cleared(layout: Layout, container_id: str, release: Callable[[str], None]) -> bool:
     """Discard a container if it is nobody's; its maker notices when it was too quick."""
     directory = layout.container_dir(container_id)
     try:
@@ -277,6 +280,7 @@ def _cleared(layout: Layout, container_id: str) -> bool:
         if not held:
             return False
         with held:
+            release(directory)
             if os.path.islink(f"{directory}/kept"):
                 return False
             from chrun.store.removal import discard  # seldom needed when a container starts
