@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chrun.engine.engine import Engine
     from chrun.engine.request import RunRequest
 
-EXPORTS = ("sh",)
+EXPORTS = ("sh", "bwrap")
 
 COMMAND = Command(
     "explain [OPTION...] IMAGE [COMMAND [ARGUMENT...]]",

@@ -8,8 +8,11 @@ from chrun.engine.containers import explain
 from chrun.errors import UsageError
 from chrun.rootfs.copy import copy_layers
 from chrun.rootfs.rootfs import COPY_NAME
+from chrun.runtime.export.bwrap import export_bwrap
 from chrun.runtime.export.sh import export_sh
 from chrun.runtime.export.subject import Exportable
+from chrun.runtime.export.words import single_ids
+from chrun.runtime.steps import Seccomp
 from chrun.store.layout import absolute
 
 TYPE_CHECKING = False
@@ -19,9 +22,10 @@ if TYPE_CHECKING:
     from chrun.engine.containers import Composed
     from chrun.engine.engine import Engine
     from chrun.engine.request import RunRequest
+    from chrun.linux.host import Host
     from chrun.runtime.export.subject import Export
 
-_EXPORTERS: dict[str, Callable[[Exportable], Export]] = {"sh": export_sh}
+_EXPORTERS: dict[str, Callable[[Exportable], Export]] = {"sh": export_sh, "bwrap": export_bwrap}
 FORMATS = tuple(_EXPORTERS)
 _NEEDING_ROOT = frozenset({"oci"})
 _NAMES = {"oci": "config.json"}  # the file in the output directory; run.sh for scripts
@@ -43,11 +47,32 @@ def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Expor
         engine.host,
         composed.plan,
         _make_root(composed, kind, directory),
+        _filters(composed, engine.host) if kind == "bwrap" else (),
     )
     exported = _EXPORTERS[kind](subject)
     if directory:
         _write(os.path.join(directory, _NAMES.get(kind, "run.sh")), exported.text)
     return exported
+
+
+def _filters(composed: Composed, host: Host) -> tuple[bytes, ...]:
+    """Compile the filters anew, as they are where nobody answers what they ask."""
+    from chrun.engine.seccomp import make_filters
+
+    spec = composed.spec
+    if not any(isinstance(step, Seccomp) for step in composed.plan.steps):
+        return ()
+    sets = spec.process.capabilities
+    fields = make_filters(
+        host.machine,
+        host.kernel,
+        spec.seccomp,
+        sealed=spec.sealed,
+        single_id=single_ids(spec) is not None,
+        asks=False,
+        bounding=None if sets is None else sets.bounding,
+    )
+    return tuple(program for program, *_ in fields)
 
 
 def _make_directory(output: str) -> str:

@@ -24,7 +24,8 @@ _UNSHARE = {
     "uts": "--uts", "cgroup": "--cgroup",
 }  # fmt: skip
 
-_OUTSIDE = """\
+_DESCRIPTORS = "descriptors above 2 that the caller left open are not closed"
+_AROUND = """\
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 name={name}
@@ -49,21 +50,26 @@ def export_sh(subject: Exportable) -> Export:
     """Give a script for sh(1), for the user that `subject.host` is about; it needs util-linux 2.38.
 
     Its exit status is the command's. The image's layers are those of chrun's store, where there is
-    no `root_dir`.
+    no `root_dir`. UnsupportedError for what has no meaning without chrun.
     """
     script = translate(subject)
     if subject.plan.command:
         script.lines.append(last_line(script, subject.plan.command))
-    notes = (*_general_notes(subject), *script.notes)
-    inside = "\n".join(script.lines)
-    outside = _OUTSIDE.format(
-        name=_host_name(subject.spec.hostname),
+    notes = (_DESCRIPTORS, *root_notes(subject), *script.notes)
+    text = around(subject, "\n".join(script.lines), subject.spec.namespaces)
+    return Export(f"{header(subject, 'util-linux 2.38', notes)}\n{text}", notes)
+
+
+def around(subject: Exportable, inside: str, namespaces: Iterable[str]) -> str:
+    """Give the script that makes a scratch directory and runs `inside` in these new namespaces."""
+    spec = subject.spec
+    unshare = _unshare(spec, namespaces, privileged=subject.host.privileged)
+    return _AROUND.format(
+        name=_host_name(spec.hostname),
         inside=inside,
         mark=_unused_mark(inside),
-        unshare=_deadline(subject.spec)
-        + _unshare(subject.spec, privileged=subject.host.privileged),
+        unshare=_deadline(spec) + unshare,
     )
-    return Export(f"{header(subject, 'util-linux 2.38', notes)}\n{outside}", notes)
 
 
 def header(subject: Exportable, needs: str, notes: Iterable[str]) -> str:
@@ -79,21 +85,18 @@ def header(subject: Exportable, needs: str, notes: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def _general_notes(subject: Exportable) -> list[str]:
-    notes = ["descriptors above 2 that the caller left open are not closed"]
-    if subject.root_dir:
-        notes.append(f"what the command changes stays in {subject.root_dir}")
-    return notes
+def root_notes(subject: Exportable) -> list[str]:
+    """Say what a root file system of the export's own means."""
+    root_dir = subject.root_dir
+    return [f"what the command changes stays in {root_dir}"] if root_dir else []
 
 
-def _unshare(spec: Spec, *, privileged: bool) -> str:
+def _unshare(spec: Spec, namespaces: Iterable[str], *, privileged: bool) -> str:
     """Give the unshare command in front of the inner script, "" where no namespace is new."""
-    if not spec.namespaces:
-        return ""
-    words = [_UNSHARE[name] for name in spec.namespaces if name != "user"]
+    words = [_UNSHARE[name] for name in namespaces if name != "user"]
     if spec.uid_mappings:
         words.insert(0, _user_words(spec, privileged=privileged))
-    return f"unshare {' '.join(words)} "
+    return f"unshare {' '.join(words)} " if words else ""
 
 
 def _deadline(spec: Spec) -> str:

@@ -25,18 +25,18 @@ def last_line(script: Script, command: Exec) -> str:
         )
     if command.init:
         script.leave_out("a PID 1 that reaps", "the command is PID 1 itself")
-    environment = _BREAK.join(_variable(entry) for entry in command.env)
+    environment = _BREAK.join(variable(entry) for entry in command.env)
     words = quote_all(command.argv)
     if script.chroots:
-        return _BREAK.join(["exec env -i", environment, _chroot(script), words])
+        return _BREAK.join(["exec env -i --default-signal", environment, _chroot(script), words])
     directory = quote(f"--chdir={script.working_dir}")
-    env = f"{script.run}env -i {directory}"
-    return _BREAK.join(["exec", *_privileges(script), env, environment, words]).replace(
-        "exec" + _BREAK, "exec ", 1
-    )
+    # A shell's background commands ignore SIGINT and SIGQUIT, which only env can undo
+    env = f"{script.run}env -i --default-signal {directory}"
+    first, *others = [*_privileges(script), env, environment, words]
+    return _BREAK.join([f"exec {first}", *others])
 
 
-def _variable(entry: str) -> str:
+def variable(entry: str) -> str:
     """Give NAME=value as a word; %h is the host name in this one variable alone."""
     return quote_named(entry, percents=False) if entry == "HOSTNAME=%h" else quote(entry)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chrun.errors import UnsupportedError
 from chrun.rootfs.rootfs import COPY_NAME
-from chrun.runtime import limits, plan, steps, trees, users
+from chrun.runtime import limits, namespaces, plan, steps, trees, users
 from chrun.runtime.export.shell import comment, quote, quote_named
 from chrun.runtime.export.words import below, flag_words, unnamed_flags
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _MS_PRIVATE, _MS_REC = 1 << 18, 1 << 14
 
-# What the script does outside: by options of unshare and timeout, and by its trap
-_OUTSIDE = (
+# What scripts do outside: by options of unshare and timeout, and by a trap
+OUTSIDE = (
     plan.Clone, plan.RemoveTree, limits.Deadline, limits.RemoveCgroups, steps.IdMap,
     steps.Propagation, users.OuterIdMap,
 )  # fmt: skip
@@ -40,7 +40,7 @@ place() {
 
 hide() {
     if [ -d "$root$1" ]; then
-        mount -t tmpfs -o ro,nosuid,nodev,noexec tmpfs "$root$1"
+        mount -t tmpfs -o ro,nosuid,nodev,noexec,mode=555 tmpfs "$root$1"
     elif [ -e "$root$1" ]; then
         mount --bind "$root/dev/null" "$root$1"
     fi
@@ -50,6 +50,13 @@ lock() {
     [ -e "$root$1" ] || return 0
     mount --bind "$root$1" "$root$1"
     mount -o remount,bind,ro "$root$1"
+}
+
+# Set options of the mount on $1 and of all mounts below it; mount(8) of 2.38 has no word for that
+restrict() {
+    findmnt -lnRo TARGET "$root$1" | while IFS= read -r mounted; do
+        mount -o "remount,bind,$2" "$mounted" || exit 125
+    done
 }
 """
 
@@ -110,34 +117,34 @@ def translate(subject: Exportable) -> Script:
 
 
 def _translate(step: Step, script: Script) -> list[str]:
-    if isinstance(step, (*_OUTSIDE, plan.Exec)):
+    if isinstance(step, (*OUTSIDE, plan.Exec)):
         return []
-    for translator in (_base_lines, _mount_lines, _inside_lines, _remember):
+    for translator in (base_lines, _mount_lines, _inside_lines, remember):
         lines = translator(step, script)
         if lines is not None:
             return lines
-    return script.leave_out(step.describe(), "no program of util-linux does it")
+    return script.leave_out(step.describe(), "util-linux has no program for it")
 
 
-def _base_lines(step: Step, script: Script) -> list[str] | None:
+def base_lines(step: Step, script: Script) -> list[str] | None:
     """Translate what builds the root file system, in the base directory."""
     match step:
         case steps.Base():
             options = quote(f"nosuid,nodev,{step.options}")
             return [f'mount -t tmpfs -o {options} tmpfs "$scratch/base"', 'cd "$scratch/base"']
         case steps.Symlink():
-            return [f"ln -s {_host_path(step.source)} {quote(step.name)}"]
+            return [f"ln -s {host_path(step.source)} {quote(step.name)}"]
         case steps.Directory():
             return [f"mkdir -m {step.mode:o} {quote(step.name)}"]
         case trees.Like():
-            like = f"--reference={_host_path(step.source)} {quote(step.name)}"
+            like = f"--reference={host_path(step.source)} {quote(step.name)}"
             return [f"chown {like}", f"chmod {like}"]
         case steps.MountBase():
             options = quote(",".join([*flag_words(step.flags), step.options]))
             return [f"mount -t {step.fstype} -o {options} {step.fstype} {quote(step.target)}"]
         case steps.Root():
             made = script.subject.root_dir if step.path.endswith(COPY_NAME) else ""
-            root = quote(made) if made else _host_path(step.path)
+            root = quote(made) if made else host_path(step.path)
             return [f"root={root}", *(['mount --rbind "$root" "$root"'] if step.bind else [])]
         case _:
             return None
@@ -184,6 +191,10 @@ def _inside_lines(step: Step, script: Script) -> list[str] | None:
         case steps.Chroot():
             script.chroots = True
             return []
+        case namespaces.Sysctl():
+            return [f'printf %s {quote(step.text)} > "$root"/proc{quote(step.target)}']
+        case steps.Hostname():
+            return [f'{script.run}hostname "$name"']
         case steps.WorkingDirectory():
             script.working_dir = step.target
             return [f"{script.run}mkdir -p {quote(step.target)}"] if script.run else []
@@ -191,15 +202,17 @@ def _inside_lines(step: Step, script: Script) -> list[str] | None:
             return None
 
 
-def _remember(step: Step, script: Script) -> list[str] | None:
+def remember(step: Step, script: Script) -> list[str] | None:
     """Translate what holds for this shell and what it becomes, at once or in the last line."""
     match step:
-        case steps.Hostname():
-            return [f'{script.run}hostname "$name"']
         case steps.Rlimit():
             name = step.name_of_limit.removeprefix("RLIMIT_").lower()
-            limits_of_shell = f"{_limit(step.soft)}:{_limit(step.hard)}"
-            return [f"{script.run}prlimit --pid $$ --{name}={limits_of_shell}"]
+            both = f"{_limit(step.soft)}:{_limit(step.hard)}"
+            return [f"{script.run}prlimit --pid $$ --{name}={both}"]
+        case namespaces.Join():
+            raise UnsupportedError("cannot export a container that joins another one's namespaces")
+        case namespaces.Loopback():
+            return ["ip link set lo up"]
         case steps.User():
             script.user = step
         case steps.Capabilities():
@@ -223,18 +236,13 @@ def _file_system_lines(step: steps.Mount, script: Script) -> list[str]:
 
 
 def _bind_lines(source: str, target: str, flags: int, *, recursive: bool) -> list[str]:
-    """Show a host path inside; its flags are set for the topmost mount, which is all that 2.38 can.
-
-    With a read-only root below it, that is no way around: what is mounted there is on other disks.
-    """
     from_outside, inside = quote(source), quote(below(target))
     lines = [
         f"place {from_outside} {inside}",
         f'mount --{"rbind" if recursive else "bind"} {from_outside} "$root"{inside}',
     ]
     if flags:
-        words = ",".join(flag_words(flags))
-        lines.append(f'mount -o remount,bind,{words} "$root"{inside}')
+        lines.append(f"restrict {inside} {','.join(flag_words(flags))}")
     return lines
 
 
@@ -247,7 +255,7 @@ def _tree_lines(step: users.OuterTree) -> list[str]:
     if step.target.startswith("/"):
         return _bind_lines(step.source, step.target, step.flags, recursive=step.recursive)
     name = quote(step.target)
-    return [f"mkdir {name}", f"mount --rbind {_host_path(step.source)} {name}"]
+    return [f"mkdir {name}", f"mount --rbind {host_path(step.source)} {name}"]
 
 
 def _placed_lines(step: trees.Place, script: Script) -> list[str]:
@@ -261,25 +269,32 @@ def _placed_lines(step: trees.Place, script: Script) -> list[str]:
 
 
 def _file_lines(step: steps.File, script: Script) -> list[str]:
-    text, target = step.text.decode(errors="surrogateescape"), below(step.target)
+    name, lines = write_file(step, script)
+    if not name:
+        return lines
+    target = quote(below(step.target))
+    bind = [f"place {name} {target}", f'mount --bind {name} "$root"{target}']
+    return [*lines, *(where_it_may_be(step, bind) if step.optional else bind)]
+
+
+def write_file(step: steps.File, script: Script) -> tuple[str, list[str]]:
+    """Give the name of a file in the base directory, and the lines that write it; "" for none."""
+    text = step.text.decode(errors="surrogateescape")
     if "\0" in text:
-        return script.leave_out(step.describe(), "no shell can write a NUL")
+        return "", script.leave_out(step.describe(), "no shell can write a NUL")
     script.files += 1
     name = f"file-{script.files}"
     written = quote_named(text, percents=True) if step.expanded else quote(text)
-    lines = [
-        f"printf %s {written} > {name}",
-        f"chmod {step.mode:o} {name}",
-        f"place {name} {quote(target)}",
-        f'mount --bind {name} "$root"{quote(target)}',
-    ]
-    if not step.optional:
-        return lines
-    directory = quote(target.rpartition("/")[0])
+    return name, [f"printf %s {written} > {name}", f"chmod {step.mode:o} {name}"]
+
+
+def where_it_may_be(step: steps.File, lines: list[str]) -> list[str]:
+    """Make lines hold only for an image that has the file's directory."""
+    directory = quote(below(step.target).rpartition("/")[0])
     return [f'if [ -d "$root"{directory} ]; then', *(f"    {line}" for line in lines), "fi"]
 
 
-def _host_path(path: str) -> str:
+def host_path(path: str) -> str:
     """Give a host path of a plan as a shell word: `%` is the scratch directory."""
     if path == "%":
         return '"$scratch"'

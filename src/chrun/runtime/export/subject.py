@@ -16,7 +16,7 @@ class Exportable(Value):
     """A container that could run. `image` is its name, `is_reference` whether a registry knows it.
 
     `root_dir` is a complete root file system that belongs to the export, "" where there is none
-    and the layers are to be stacked.
+    and the layers are to be stacked. `filters` are BPF programs that need nobody to answer them.
     """
 
     image: str
@@ -26,6 +26,7 @@ class Exportable(Value):
     host: Host
     plan: Plan
     root_dir: str = ""
+    filters: tuple[bytes, ...] = ()
 
 
 class Export(Value):
