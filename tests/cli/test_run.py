@@ -178,7 +178,7 @@ def test_the_mounts_inside_tell_no_host_paths(chrun, box):
 def test_a_directory_can_be_the_root(chrun, tmp_path):
     bin_dir = tmp_path / "root" / "bin"
     bin_dir.mkdir(parents=True)
-    layer = next(path for path in (chrun.home / "layers").iterdir() if (path / "bin/sh").exists())
+    layer = next(path for path in chrun.layers() if (path / "bin/sh").exists())
     for name in ("sh", "ls"):
         (bin_dir / name).write_bytes((layer / "bin/busybox").read_bytes())
         (bin_dir / name).chmod(0o755)

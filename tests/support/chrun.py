@@ -47,6 +47,10 @@ class Chrun:
         """Give the whole command line."""
         return [CHRUN, *map(str, words)]
 
+    def layers(self) -> list[Path]:
+        """Give the directories of all unpacked layers, whomever their files belong to."""
+        return sorted((*self.home.glob("layers/*"), *self.home.glob("owned/*/*")))
+
     def leftovers(self) -> list[str]:
         """Give what containers and fetches left in the data directory."""
         return sorted(

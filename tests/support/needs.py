@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import ctypes  # noqa: TID251 - only a system call tells, and no module makes it
 import os
+import pwd
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chrun.values import Value
+from tests.support import cgroups
 from tests.support.images import TEST_IMAGES, static_busybox
 
 if TYPE_CHECKING:
@@ -99,6 +102,20 @@ def _is_ordinary_user() -> bool:
     return os.geteuid() != 0
 
 
+def _has_subids() -> bool:
+    """Say whether this is an ordinary user to whom somebody gave subordinate ids."""
+    try:
+        login = pwd.getpwuid(os.geteuid()).pw_name
+        given = Path("/etc/subuid").read_text(encoding="utf-8").splitlines()
+    except (KeyError, FileNotFoundError):
+        return False
+    return _is_ordinary_user() and any(line.startswith(f"{login}:") for line in given)
+
+
+def _has_one_id() -> bool:
+    return _is_ordinary_user() and not _has_subids()
+
+
 def _has_busybox() -> bool:
     return TEST_IMAGES.is_dir() or bool(static_busybox())
 
@@ -112,17 +129,44 @@ def _is_plain() -> bool:
     return "CHRUN_TEST_SANITIZED" not in os.environ
 
 
+def _is_virtual() -> bool:
+    return "CHRUN_TEST_VM" in os.environ  # tests/vm/guest/vm/play
+
+
+def _is_systemds() -> bool:
+    return _is_virtual() and Path("/run/systemd/system").is_dir()
+
+
 # Runs of the suite that a test belongs to; in all others it is left out, not skipped.
 IDENTITIES: dict[str, Callable[[], bool]] = {
     "root": _is_root,
     "ordinary user": _is_ordinary_user,
+    "subordinate ids": _has_subids,
+    "single id": _has_one_id,
     "no sanitizer": _is_plain,
+    "virtual machine": _is_virtual,
+    "systemd": _is_systemds,
 }
 
 NEEDS: dict[str, Need] = {
     "userns": Need(lambda: _as_root_inside("true"), "no user namespace can be made here"),
     "overlay": Need(lambda: _as_root_inside(_OVERLAY), "no overlay in a user namespace here"),
     "busybox": Need(_has_busybox, "there is no official busybox, nor a static one of this system"),
+    "cgroups": Need(
+        lambda: cgroups.has_version_1("memory") or cgroups.has_version_2("memory"),
+        "no cgroup tree with the memory controller is mounted",
+    ),
+    "cgroups 1": Need(
+        lambda: cgroups.has_version_1("memory"), "memory has no cgroup tree of version 1"
+    ),
+    "cgroups 2": Need(
+        lambda: cgroups.has_version_2("memory"), "memory is not in the cgroup tree of version 2"
+    ),
+    "a disk": Need(lambda: cgroups.first_disk() is not None, "there is no disk here"),
+    "no weights": Need(lambda: not cgroups.honours_weights(), "a disk here honours weights"),
+    "hugetlb": Need(
+        lambda: cgroups.has_version_2("hugetlb"), "hugetlb is not in the cgroup tree of version 2"
+    ),
     "landlock": Need(_has_landlock, "this kernel has no Landlock, or it is switched off"),
     "images": Need(TEST_IMAGES.is_dir, "there are no official images here"),
     "docker": Need(lambda: _succeeds("docker", "info"), "no docker daemon answers"),
