@@ -7,6 +7,9 @@ several, which look at the same bits: exactly the same calls are allowed.
 
 from __future__ import annotations
 
+from itertools import islice
+
+from chrun.errors import UnsupportedError
 from chrun.oci.seccomp.documents import ACTIONS, MASKED_EQUAL, OPERATORS
 from chrun.oci.seccomp.profile import ALL_BITS, ANSWER_DATA, ERRNO, TRACE, Case
 
@@ -21,11 +24,15 @@ if TYPE_CHECKING:
 
 _NAMES = {answer: name for name, answer in ACTIONS.items() if name != "SCMP_ACT_KILL"}
 _OPERATOR_NAMES = {operator: name for name, operator in OPERATORS.items()}
+_MOST_RULES = 4096
 _OPPOSITES = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
 def profile_json(profile: Profile) -> dict[str, object]:
-    """Give `linux.seccomp`; other ABIs than the native one are refused for not being listed."""
+    """Give `linux.seccomp`; other ABIs than the native one are refused for not being listed.
+
+    UnsupportedError for conditions that take thousands of comparisons of libseccomp's.
+    """
     names: dict[tuple[Case, ...], list[str]] = {}
     for name, cases in profile.calls.items():
         names.setdefault(cases, []).append(name)
@@ -55,7 +62,13 @@ def _entries(
         if case.answer == default:
             continue
         action, number = _action(case.answer)
-        for arguments in _alternatives(case, earlier):
+        alternatives = list(islice(_alternatives(case, earlier), _MOST_RULES + 1))
+        if len(alternatives) > _MOST_RULES:
+            raise UnsupportedError(
+                f"cannot write the filter of {', '.join(names)} for other runtimes: "
+                f"it takes more than {_MOST_RULES} rules"
+            )
+        for arguments in alternatives:
             yield {
                 "names": names,
                 "action": action,
@@ -70,11 +83,11 @@ def _alternatives(case: Case, earlier: list[Case]) -> Iterator[list[dict[str, ob
     if not earlier and len(set(indexes)) == len(indexes) and all(map(_is_plain, case.conditions)):
         yield [_comparison(condition) for condition in case.conditions]
         return
-    found: list[Bits] = [{}]
+    found: Iterable[Bits] = [{}]
     for condition in case.conditions:
-        found = _meet(found, [condition])
+        found = _meet(found, (condition,))
     for other in earlier:
-        found = _meet(found, map(_opposite, other.conditions))
+        found = _meet(found, tuple(map(_opposite, other.conditions)))
     for known in found:
         yield [_masked(index, mask, bits) for index, (mask, bits) in sorted(known.items())]
 
@@ -101,36 +114,36 @@ def _masked(index: int, mask: int, bits: int) -> dict[str, object]:
 def _patterns(condition: Condition) -> Iterator[tuple[int, int]]:
     """Give the bit patterns, (mask, bits), that together fit what the condition fits.
 
-    What is not equal, or less, or greater than a number differs from it first in some bit, counted
+    What is not equal to a number, or less, or greater, differs from it first in some bit, counted
     from the left: one pattern for each such bit.
     """
-    operand, mask = condition.operand, condition.mask
-    if operand & ~mask:  # no argument is equal to it
-        if condition.operator == "!=":
-            yield 0, 0
-        return
-    if "=" in condition.operator and condition.operator != "!=":
-        yield mask, operand
-    above = 0
+    operator = condition.operator
+    known = bits = 0
     for position in reversed(range(64)):
         bit = 1 << position
-        if not mask & bit:
-            continue
-        above |= bit
-        is_set = bool(operand & bit)
-        if condition.operator == "!=" or condition.operator[0] == ("<" if is_set else ">"):
-            yield above, (operand & above) ^ bit
+        expected = condition.operand & bit
+        decides = operator == "!=" or operator[0] == ("<" if expected else ">")
+        if condition.mask & bit:
+            known |= bit
+            if decides:
+                yield known, bits | (expected ^ bit)
+            bits |= expected
+        elif expected:  # what the mask hides is 0 and never equal to it
+            if decides:
+                yield known, bits
+            return
+    if operator in {"==", "<=", ">="}:
+        yield known, bits
 
 
-def _meet(found: Iterable[Bits], conditions: Iterable[Condition]) -> list[Bits]:
+def _meet(found: Iterable[Bits], conditions: tuple[Condition, ...]) -> Iterator[Bits]:
     """Give what fits one of each: pairs that contradict each other fit nothing."""
-    patterns = [
-        (condition.index, mask, bits)
-        for condition in conditions
-        for mask, bits in _patterns(condition)
-    ]
-    met = (_with(known, *pattern) for known in found for pattern in patterns)
-    return [known for known in met if known is not None]
+    for known in found:
+        for condition in conditions:
+            for mask, bits in _patterns(condition):
+                met = _with(known, condition.index, mask, bits)
+                if met is not None:
+                    yield met
 
 
 def _with(known: Bits, index: int, mask: int, bits: int) -> Bits | None:
