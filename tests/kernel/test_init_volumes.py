@@ -125,8 +125,10 @@ wait $!
 """
     private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
     subprocess.run(private, capture_output=True, timeout=20)
-    os.unlink(tmp_path / "go")
-    return "there" in (tmp_path / "out").read_text()
+    told = (tmp_path / "out").read_text()
+    for name in ("go", "out"):
+        (tmp_path / name).unlink()
+    return "there" in told
 
 
 @needs("root")

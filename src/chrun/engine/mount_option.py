@@ -44,7 +44,7 @@ class _Given(Value):
 
     text: str
     kind: str
-    fields: Mapping[str, str]
+    said: Mapping[str, str]
 
     def refusal(self, why: str, *, hint: str = "") -> UsageError:
         """Give the error that quotes it."""
@@ -52,15 +52,15 @@ class _Given(Value):
 
     def flag(self, key: str) -> bool:
         """Give a boolean; a key alone means yes."""
-        content = self.fields.get(key, "false")
+        content = self.said.get(key, "false")
         if content not in _TRUE | _FALSE:
             raise self.refusal(f"{key} is {content!r}, expected true or false")
         return content in _TRUE
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         """Give one of several words, "" without the key."""
-        content = self.fields.get(key, "")
-        if key in self.fields and content not in choices:
+        content = self.said.get(key, "")
+        if key in self.said and content not in choices:
             raise self.refusal(f"{key} is {content!r}, expected {', '.join(choices)}")
         return content
 
@@ -68,9 +68,9 @@ class _Given(Value):
 def parse_mount(text: str) -> SpecMount:
     """Read one --mount; UsageError says what is wrong with it."""
     given = _split(text)
-    if "target" not in given.fields:
+    if "target" not in given.said:
         raise given.refusal("it has no target")
-    target = checked_target(text, given.fields["target"])
+    target = checked_target(text, given.said["target"])
     given.choice("consistency", _CONSISTENCIES)
     read = {"bind": _bind, "tmpfs": _tmpfs, "volume": _volume, "image": _image}[given.kind]
     return read(given, target)
@@ -110,7 +110,7 @@ def _values(text: str) -> list[str]:
 
 
 def _source(given: _Given) -> str:
-    source = given.fields.get("source", "")
+    source = given.said.get("source", "")
     if not source:
         raise given.refusal("it has no source")
     return source
@@ -129,7 +129,7 @@ def _bind(given: _Given, target: str) -> SpecMount:
 def _recursion(given: _Given) -> set[str]:
     """Read which of the mounts below the source are shown, and which are read-only."""
     how = given.choice("bind-recursive", _RECURSIONS)
-    if "bind-nonrecursive" in given.fields:
+    if "bind-nonrecursive" in given.said:
         if how:
             raise given.refusal("bind-recursive and bind-nonrecursive contradict")
         how = "disabled" if given.flag("bind-nonrecursive") else "enabled"
@@ -141,26 +141,26 @@ def _recursion(given: _Given) -> set[str]:
 
 
 def _tmpfs(given: _Given, target: str) -> SpecMount:
-    if "source" in given.fields:
+    if "source" in given.said:
         raise given.refusal("a tmpfs has no source")
     options = ["ro"] if given.flag("readonly") else []
-    if size := given.fields.get("tmpfs-size"):
+    if size := given.said.get("tmpfs-size"):
         options.append(f"size={parse_size(size)}")
-    if mode := given.fields.get("tmpfs-mode"):
+    if mode := given.said.get("tmpfs-mode"):
         check_tmpfs_value(given.text, "mode", mode)
         options.append(f"mode={mode}")
     return tmpfs_mount(target, tuple(options))
 
 
 def _volume(given: _Given, target: str) -> SpecMount:
-    name = given.fields.get("source", "")
+    name = given.said.get("source", "")
     if not name:
         raise given.refusal("a volume without a name would go with its container")
     check_volume_name(name)
-    if given.fields.get("volume-driver", "local") != "local":
+    if given.said.get("volume-driver", "local") != "local":
         raise given.refusal("chrun has no volume drivers but local")
     for key in ("volume-opt", "volume-label"):
-        if key in given.fields:
+        if key in given.said:
             raise given.refusal(f"{key} has no effect here", hint="see: chrun volume create --help")
     words = [word for word, key in _VOLUME_FLAGS if given.flag(key)]
     return SpecMount(target, "volume", name, tuple(words), _subpath(given, "volume-subpath"))
@@ -175,7 +175,7 @@ def _image(given: _Given, target: str) -> SpecMount:
 
 
 def _subpath(given: _Given, key: str) -> str:
-    path = given.fields.get(key, "")
+    path = given.said.get(key, "")
     if path.startswith("/") or ".." in path.split("/"):
         raise given.refusal(f"{key} is {path!r}, expected a path inside, without '..'")
     return path
