@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chrun.engine.engine import Engine
     from chrun.engine.request import RunRequest
 
-EXPORTS = ("sh", "bwrap")
+EXPORTS = ("sh", "bwrap", "podman", "oci")
 
 COMMAND = Command(
     "explain [OPTION...] IMAGE [COMMAND [ARGUMENT...]]",

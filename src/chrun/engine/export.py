@@ -9,6 +9,8 @@ from chrun.errors import UsageError
 from chrun.rootfs.copy import copy_layers
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.export.bwrap import export_bwrap
+from chrun.runtime.export.oci import export_oci
+from chrun.runtime.export.podman import export_podman
 from chrun.runtime.export.sh import export_sh
 from chrun.runtime.export.subject import Exportable
 from chrun.runtime.export.words import single_ids
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
     from chrun.linux.host import Host
     from chrun.runtime.export.subject import Export
 
-_EXPORTERS: dict[str, Callable[[Exportable], Export]] = {"sh": export_sh, "bwrap": export_bwrap}
-FORMATS = tuple(_EXPORTERS)
+_EXPORTERS: dict[str, Callable[[Exportable], Export]] = {
+    "sh": export_sh,
+    "bwrap": export_bwrap,
+    "podman": export_podman,
+    "oci": lambda subject: export_oci(subject, os.urandom(6).hex()),
+}
 _NEEDING_ROOT = frozenset({"oci"})
 _NAMES = {"oci": "config.json"}  # the file in the output directory; run.sh for scripts
 
@@ -37,8 +43,8 @@ def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Expor
     Raises what `explain` raises; UsageError for an output directory that is needed and missing, or
     not empty; UnsupportedError for a run that the format has no words for at all.
     """
-    directory = _make_directory(output) if output else ""
     composed = explain(engine, request)
+    directory = _make_directory(output) if output else ""
     subject = Exportable(
         composed.source.name,
         not request.is_path,
@@ -48,10 +54,15 @@ def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Expor
         composed.plan,
         _make_root(composed, kind, directory),
         _filters(composed, engine.host) if kind == "bwrap" else (),
+        _profile(composed, engine.host) if kind in {"podman", "oci"} else {},
+        directory,
     )
     exported = _EXPORTERS[kind](subject)
     if directory:
-        _write(os.path.join(directory, _NAMES.get(kind, "run.sh")), exported.text)
+        name = _NAMES.get(kind, "run.sh")
+        content = exported.text.encode(errors="surrogateescape")
+        for path, text in {name: content, **exported.files}.items():
+            _write(os.path.join(directory, path), text)
     return exported
 
 
@@ -73,6 +84,20 @@ def _filters(composed: Composed, host: Host) -> tuple[bytes, ...]:
         bounding=None if sets is None else sets.bounding,
     )
     return tuple(program for program, *_ in fields)
+
+
+def _profile(composed: Composed, host: Host) -> dict[str, object]:
+    """Give the profile for other runtimes; what it lets only seem to succeed is not part of it."""
+    from chrun.engine.seccomp import oci_profile
+
+    spec = composed.spec
+    if not spec.seccomp:
+        return {}
+    sets = spec.process.capabilities
+    bounding = None if sets is None else sets.bounding
+    return oci_profile(
+        host.machine, host.kernel, spec.seccomp, sealed=spec.sealed, bounding=bounding
+    )
 
 
 def _make_directory(output: str) -> str:
@@ -101,8 +126,8 @@ def _make_root(composed: Composed, kind: str, directory: str) -> str:
     return root_dir
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, content: bytes) -> None:
     mode = 0o755 if path.endswith(".sh") else 0o644
-    with open(path, "x", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
+    with open(path, "xb") as file:
+        file.write(content)
         os.fchmod(file.fileno(), mode)

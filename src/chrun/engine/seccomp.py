@@ -78,6 +78,26 @@ def make_filters(
     return ((program, f"{_ALLOWS}; {PRETENDS}", f"{_ALLOW_REASON}; {_PRETEND_REASON}", asks),)
 
 
+def oci_profile(
+    machine: str,
+    kernel: tuple[int, int],
+    seccomp: str,
+    *,
+    sealed: bool,
+    bounding: tuple[str, ...] | None,
+) -> dict[str, object]:
+    """Give the spec's profile as `linux.seccomp` for other runtimes, on this machine.
+
+    Raises UnsupportedError where the machine's system calls are unknown.
+    """
+    from chrun.oci.seccomp.export import profile_json
+
+    granted = caps.NAMES if bounding is None else bounding
+    if seccomp == "default":
+        return profile_json(default_profile(granted, sealed=sealed, kernel=kernel))
+    return profile_json(_read("seccomp profile", seccomp.encode(), machine, kernel, granted))
+
+
 def _pretending(machine: str, *, asks: bool) -> tuple[Fields, ...]:
     program = compile_profile(pretend_root_profile(asks=asks), machine)
     return ((program, PRETENDS, _PRETEND_REASON, asks),)

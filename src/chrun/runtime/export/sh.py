@@ -65,7 +65,7 @@ def around(subject: Exportable, inside: str, namespaces: Iterable[str]) -> str:
     spec = subject.spec
     unshare = _unshare(spec, namespaces, privileged=subject.host.privileged)
     return _AROUND.format(
-        name=_host_name(spec.hostname),
+        name=host_name(spec.hostname),
         inside=inside,
         mark=_unused_mark(inside),
         unshare=_deadline(spec) + unshare,
@@ -118,7 +118,7 @@ def _user_words(spec: Spec, *, privileged: bool) -> str:
     )
 
 
-def _host_name(name: str) -> str:
+def host_name(name: str) -> str:
     """Give the host name as a shell word; without one it is as random as a container's id."""
     return quote(name) if name else "$(od -An -N6 -tx1 /dev/urandom | tr -d ' ')"
 

@@ -6,6 +6,8 @@ from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chrun.linux.host import Host
     from chrun.oci.spec import Spec
     from chrun.rootfs.rootfs import Rootfs
@@ -15,8 +17,10 @@ if TYPE_CHECKING:
 class Exportable(Value):
     """A container that could run. `image` is its name, `is_reference` whether a registry knows it.
 
-    `root_dir` is a complete root file system that belongs to the export, "" where there is none
-    and the layers are to be stacked. `filters` are BPF programs that need nobody to answer them.
+    `directory` is where the export will lie, "" for nowhere; `root_dir` a complete root file system
+    that belongs to it, "" where the layers are to be stacked. `filters` are BPF programs that need
+    nobody to answer them, `profile` says the same as `linux.seccomp` of the runtime spec; both are
+    empty for no filter, or where the format does not want them.
     """
 
     image: str
@@ -27,10 +31,16 @@ class Exportable(Value):
     plan: Plan
     root_dir: str = ""
     filters: tuple[bytes, ...] = ()
+    profile: Mapping[str, object] = {}
+    directory: str = ""
 
 
 class Export(Value):
-    """A text to save or run; `notes` say, a line each, what of the run it does not hold."""
+    """A text to save or run; `notes` say, a line each, what of the run it does not hold.
+
+    `files` belong beside it, by their names.
+    """
 
     text: str
     notes: tuple[str, ...]
+    files: Mapping[str, bytes] = {}

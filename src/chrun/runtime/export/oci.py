@@ -1,0 +1,155 @@
+"""A run as an OCI bundle, for runc, crun and the like: runtime-spec's bundle.md and config.md.
+
+The bundle is the spec that chrun itself composed, completed by what runtimes do not know of
+themselves: files of the machine, devices, and what a user namespace may not mount.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, cast
+
+from chrun.rootfs.rootfs import COPY_NAME
+from chrun.runtime.export.subject import Export
+from chrun.runtime.export.words import below, single_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from chrun.oci.spec import Spec, SpecMount
+    from chrun.rootfs.rootfs import MachineFile
+    from chrun.runtime.export.subject import Exportable
+
+    Document = dict[str, object]
+
+_VERSION = "1.0.2"  # all that is in it is of this version, which every runtime takes
+_TTY_GROUP = 5
+_CGROUPS = "/sys/fs/cgroup"
+_SHARED = {"proc": "pid", "sysfs": "network"}  # file systems that show a namespace
+_WORDS = {"ro-top": "ro", "ro": "rro"}  # chrun's volumes are read-only with all below them
+
+
+def export_oci(subject: Exportable, host_name: str) -> Export:
+    """Give config.json for a bundle in `subject.directory`, with `host_name` where none was asked.
+
+    Its root file system is expected beside it.
+    """
+    spec, notes = subject.spec, list(_notes(subject.spec))
+    name = spec.hostname or host_name
+    files = {f"file-{number}": file for number, file in enumerate(_files(subject), 1)}
+    fields = spec.to_json()
+    fields["ociVersion"] = _VERSION
+    fields["root"] = {"path": COPY_NAME, "readonly": spec.root_readonly}
+    fields["process"] = _process(spec, _part(fields, "process"), name)
+    fields["mounts"] = [
+        *_mounts(spec, notes),
+        *(
+            _mount(file.target, "bind", os.path.join(subject.directory, path), ("rbind",))
+            for path, file in files.items()
+        ),
+    ]
+    fields["linux"] = _linux(spec, _part(fields, "linux"), subject.profile)
+    if "uts" in spec.namespaces:
+        fields["hostname"] = name
+    text = json.dumps(fields, indent=2) + "\n"
+    return Export(text, tuple(notes), {path: _text(file, name) for path, file in files.items()})
+
+
+def _files(subject: Exportable) -> Iterator[MachineFile]:
+    """Give the files that the planner would write, too."""
+    covered = tuple(
+        f"{below(mount.destination)}/"
+        for mount in subject.spec.mounts
+        if mount.type in {"bind", "overlay", "tmpfs"}
+    )
+    for file in subject.rootfs.files:
+        has_directory = os.path.isdir(subject.root_dir + os.path.dirname(file.target))
+        if not file.target.startswith(covered) and (has_directory or not file.optional):
+            yield file
+
+
+def _part(fields: Document, name: str) -> Document:
+    return cast("Document", fields[name])
+
+
+def _notes(spec: Spec) -> Iterator[str]:
+    if spec.sealed:
+        yield "the fence of Landlock (the runtime spec has no word for it)"
+    if spec.timeout_ms:
+        yield "the time limit (the runtime spec has no word for it)"
+    if spec.init:
+        yield "a PID 1 that reaps (the runtime spec has no word for it)"
+    if single_ids(spec) and spec.seccomp:
+        yield "chown, mknod and setuid that only seem to succeed (nobody answers for them)"
+
+
+def _process(spec: Spec, process: Document, name: str) -> Document:
+    """Fill in the host name; a user namespace of one id knows no other group."""
+    env = [f"HOSTNAME={name}" if entry == "HOSTNAME=%h" else entry for entry in spec.process.env]
+    user = spec.process.user
+    groups = () if single_ids(spec) else user.additional_gids
+    ids: Document = {"uid": user.uid, "gid": user.gid, "additionalGids": list(groups)}
+    return {**process, "env": env, "user": ids}
+
+
+def _mounts(spec: Spec, notes: list[str]) -> Iterator[Document]:
+    """Give the mounts as a runtime can make them, with these ids and namespaces."""
+    for mount in spec.mounts:
+        options = list(mount.options)
+        if mount.subpath or mount.layers or mount.type == "overlay":
+            notes.append(f"what is mounted on {mount.destination} (runtimes mount paths only)")
+        elif spec.uid_mappings and _shows_the_machine(spec, mount):
+            bound = (*(_WORDS.get(word, word) for word in options), "rbind")
+            yield _mount(mount.destination, "bind", below(mount.destination), bound)
+        elif mount.type == "bind":
+            words = tuple(_WORDS.get(word, word) for word in options)
+            yield _mount(mount.destination, "bind", mount.source, words)
+        else:
+            if mount.type == "devpts" and _has_tty_group(spec):
+                options += ["mode=0620", f"gid={_TTY_GROUP}"]
+            yield _mount(mount.destination, mount.type, mount.source, options)
+    if spec.uid_mappings:
+        for device in spec.devices:
+            yield _mount(device.path, "bind", device.source, ("bind",))
+
+
+def _shows_the_machine(spec: Spec, mount: SpecMount) -> bool:
+    return _SHARED.get(mount.type, "mount") not in spec.namespaces
+
+
+def _has_tty_group(spec: Spec) -> bool:
+    """Say whether the group of terminals exists inside; without a user namespace all groups do."""
+    return not spec.gid_mappings or any(
+        mapping.container_id <= _TTY_GROUP < mapping.container_id + mapping.size
+        for mapping in spec.gid_mappings
+    )
+
+
+def _linux(spec: Spec, linux: Document, profile: Mapping[str, object]) -> Document:
+    completed = {**linux}
+    if profile:
+        completed["seccomp"] = dict(profile)
+    if spec.uid_mappings and spec.masked_paths:
+        completed["maskedPaths"] = [*spec.masked_paths, _CGROUPS]  # the machine's, as is its sysfs
+    if spec.devices and not spec.uid_mappings:
+        completed["devices"] = [
+            {
+                "path": device.path, "type": device.kind, "major": device.major,
+                "minor": device.minor, "fileMode": device.mode, "uid": device.uid,
+                "gid": device.gid,
+            }
+            for device in spec.devices
+        ]  # fmt: skip
+    return completed
+
+
+def _mount(target: str, kind: str, source: str, options: Iterable[str]) -> Document:
+    return {"destination": target, "type": kind, "source": source, "options": list(options)}
+
+
+def _text(file: MachineFile, name: str) -> bytes:
+    if not file.expanded:
+        return file.text
+    pieces = file.text.split(b"%%")
+    return b"%".join(piece.replace(b"%h", name.encode()) for piece in pieces)
