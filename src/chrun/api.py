@@ -321,7 +321,7 @@ def _limits(options: RunOptions) -> oci.LimitOptions:
 
 def _texts(name: str, given: object) -> tuple[str, ...]:
     """Give a limit as the command line has it; TypeError for what is none."""
-    if isinstance(given, (list, tuple)):
+    if name == "ulimit" or name.startswith("device_"):
         return _words(name, cast("Sequence[object]", given))
     if isinstance(given, bool) or not isinstance(given, (str, int, float)):
         raise TypeError(f"{name} must be a number or a text, got {given!r}")
