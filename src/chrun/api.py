@@ -16,6 +16,7 @@ from chrun.engine.mounts import parse_mounts
 from chrun.engine.request import (
     ISOLATIONS,
     PULL_POLICIES,
+    USERNS_MODES,
     RunRequest,
     parse_hostname,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from chrun.engine.progress import Progress
-    from chrun.engine.request import Isolation, PullPolicy
+    from chrun.engine.request import Isolation, PullPolicy, UserNamespace
     from chrun.engine.running import Stream
 
     Choice = TypeVar("Choice", bound=str)
@@ -106,6 +107,7 @@ class Walls(TypedDict, total=False):
     dns_search: Sequence[str]
     dns_option: Sequence[str]
     group_add: Sequence[str]
+    userns: UserNamespace
 
 
 class RunOptions(Limits, Walls, total=False):
@@ -271,6 +273,7 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
         scratch_bytes=options.get("scratch_bytes", 0),
         pull=_chosen("pull", options.get("pull", "missing"), PULL_POLICIES),
         platform=options.get("platform", ""),
+        userns=_users(options),
         receipt=options.get("receipt", ""),
         require=_facts(options.get("require", ())),
     )
@@ -357,6 +360,11 @@ def _chosen(name: str, given: Choice, choices: Sequence[Choice]) -> Choice:
     if given not in choices:
         raise UsageError(f"cannot run with {name} {given!r}: expected {', '.join(choices)}")
     return given
+
+
+def _users(options: RunOptions) -> UserNamespace | Literal[""]:
+    given = options.get("userns")
+    return "" if given is None else _chosen("userns", given, USERNS_MODES)
 
 
 def _engine(root: str) -> Engine:

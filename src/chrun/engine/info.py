@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from chrun.engine.isolation import choose_rung
+from chrun.engine.subid_trial import explained
+from chrun.engine.subordinate import find_subordinate
 from chrun.errors import UnsupportedError
 from chrun.linux import caps
 from chrun.linux.host import read_first_line, read_host
@@ -46,7 +48,7 @@ def _facts(engine: Engine, host: Host) -> Iterator[MachineFact]:
     yield _tried("namespaces", "mount, pid, ipc, uts, cgroup", host.lack_of("namespaces"))
     yield _tried("/proc", "one of its own", host.lack_of("proc"))
     yield _tried("root file system", "overlay", host.lack_of("overlay"), "copy")
-    yield _owners(host)
+    yield _owners(engine, host)
     yield _limits()
     yield _cgroups()
 
@@ -69,16 +71,21 @@ def _tried(name: str, good: str, lack: Lack | None, instead: str = "no") -> Mach
     return MachineFact(name, instead, lack.why, lack.hint) if lack else MachineFact(name, good)
 
 
-def _owners(host: Host) -> MachineFact:
+def _owners(engine: Engine, host: Host) -> MachineFact:
+    name = "owners of files"
     if host.privileged:
-        return MachineFact("owners of files", "the image's")
+        return MachineFact(name, "the image's")
+    found = explained(find_subordinate(engine.store.layout))
+    if found.maps.uids:
+        count = sum(mapping.size for mapping in found.maps.uids)
+        return MachineFact(name, f"the image's: {count} ids, the caller's and subordinate ones")
     lack = host.lack_of("listener")
     seems = "only succeed" if lack else "seem to succeed"
     return MachineFact(
-        "owners of files",
+        name,
         f"one id is mapped: chown and setuid {seems}",
-        "an ordinary user may map no id but their own"
-        + (f"; what setuid changes is not shown: {lack.why}" if lack else ""),
+        found.why + (f"; what setuid changes is not shown: {lack.why}" if lack else ""),
+        found.hint,
     )
 
 

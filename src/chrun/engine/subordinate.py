@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     Signature = tuple[int, int, int]
     Lines = tuple[tuple[int, int, int], ...]
     Answer = tuple[Lines, Lines, str, str, str, str]
-    Kept = tuple[tuple[object, ...], tuple[Signature, ...], Answer]
+    Question = tuple[int, int, int, tuple[Signature, Signature]]
+    Kept = tuple[Question, tuple[Signature, Signature], Answer]
 
 SUBUID_PATH, SUBGID_PATH = "/etc/subuid", "/etc/subgid"
 _FORMAT = 1
@@ -67,7 +68,7 @@ def find_subordinate(layout: Layout) -> Subordinate:
     return found
 
 
-def _find_kept(path: str, question: tuple[object, ...]) -> Subordinate | None:
+def _find_kept(path: str, question: Question) -> Subordinate | None:
     try:
         with open(path, "rb", buffering=0) as file:
             # The store is its user's alone, as open_store checks.
@@ -83,7 +84,7 @@ def _find_kept(path: str, question: tuple[object, ...]) -> Subordinate | None:
     return Subordinate(maps, (uid_program, gid_program), why, hint)
 
 
-def _kept(question: tuple[object, ...], found: Subordinate) -> Kept:
+def _kept(question: Question, found: Subordinate) -> Kept:
     programs = found.programs
     lines = (_lines(found.maps.uids), _lines(found.maps.gids))
     signatures = (_signature(programs[0]), _signature(programs[1]))

@@ -29,7 +29,7 @@ def main() -> None:
     """Do the task that the command line names and say what came of it."""
     os.umask(0o022)
     try:
-        result: object = _do(*sys.argv[1:])
+        result: str | int | tuple[str, str, str] = _do(*sys.argv[1:])
     except ChrunError as error:
         result = (type(error).__name__, str(error), error.hint)
     with os.fdopen(1, "wb") as said:

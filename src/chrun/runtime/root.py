@@ -1,4 +1,4 @@
-"""The steps from private mounts to the container's root directory: layers stacked, or their copy."""
+"""The steps from private mounts to the container's root directory: layers stacked, or a copy."""
 
 from __future__ import annotations
 
