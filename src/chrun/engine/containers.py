@@ -129,7 +129,7 @@ def _prepare(
             root = f"{container.directory}/{COPY_NAME}"
             copy_for(users, engine.store.layout, composed.rootfs.layers, root)
         if request.keep:
-            save_spec(container, composed.spec.to_json())
+            save_spec(container, composed.spec.to_json(_profile_json(engine.host, composed.spec)))
     except BaseException:
         remove_container(engine.store.layout, container)
         engine.clear_up()
@@ -263,6 +263,18 @@ def explain(engine: Engine, request: RunRequest) -> Composed:
 def _ensure_image(engine: Engine, request: RunRequest, users: Users) -> None:
     """Pull what is missing, as --pull says; a pull locks for itself what it needs."""
     for mount in request.options.mounts:
+def _profile_json(host: Host, spec: Spec) -> dict[str, object]:
+    if not spec.seccomp:
+        return {}
+    from chrun.engine.seccomp import oci_profile
+
+    sets = spec.process.capabilities
+    bounding = None if sets is None else sets.bounding
+    return oci_profile(
+        host.machine, host.kernel, spec.seccomp, sealed=spec.sealed, bounding=bounding
+    )
+
+
         if mount.type == "image":
             _ensure_pulled(engine, request, mount.source, users)
     if request.is_path:

@@ -41,10 +41,14 @@ def read_profile(path: str) -> str:
         raise UsageError(f"cannot read {what}: {(error.strerror or '').lower()}") from error
     if len(content) > _MAX_BYTES:
         raise ContentError(f"cannot read {what}: it is larger than {_MAX_BYTES} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ContentError(f"cannot read {what}: it is not UTF-8") from error
     uname = os.uname()
     profile = _read(what, content, uname.machine, (0, 0), ())
     compile_profile(profile, uname.machine)
-    return content.decode()
+    return text
 
 
 def make_filters(

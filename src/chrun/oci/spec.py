@@ -168,8 +168,8 @@ class Spec(Value):
     timeout_ms: int = 0
     init: bool = False  # an annotation in the spec's terms: the runtime puts a reaping PID 1 first
 
-    def to_json(self) -> dict[str, object]:
-        """Give the content of config.json."""
+    def to_json(self, seccomp: dict[str, object] | None = None) -> dict[str, object]:
+        """Give the content of config.json; `seccomp` is the profile as the spec writes it."""
         return {
             "ociVersion": VERSION,
             "process": _process_json(self.process),
@@ -195,6 +195,7 @@ class Spec(Value):
                 "gidMappings": _mappings_json(self.gid_mappings),
                 "maskedPaths": list(self.masked_paths),
                 "readonlyPaths": list(self.readonly_paths),
+                **({"seccomp": seccomp} if seccomp else {}),
             },
         }
 
