@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install lint types unit native fuzz suite clean
+.PHONY: help demo test check bench install lint types unit native fuzz suite test-vm clean
 
 VENV := .venv
 PYTHON ?= $(shell tools/find-python)
@@ -23,6 +23,7 @@ SOURCES := $(shell find src native -name '*.pyc' -prune -o -type f -print 2>/dev
 help:
 	@echo "make demo     the story of the README, played for real"
 	@echo "make test     all tests, as root also as an ordinary user"
+	@echo "make test-vm  the part of them that wants a virtual machine"
 	@echo "make check    lint, types, contracts and unit tests, in seconds"
 	@echo "make bench    chrun beside docker, podman, runc, crun and bwrap"
 
@@ -31,7 +32,7 @@ demo: $(VENV)/installed
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	@$(VENV)/bin/python -m demo
 
-test: check native fuzz suite
+test: check native fuzz suite test-vm
 
 check: lint types unit
 
@@ -78,6 +79,12 @@ suite: $(VENV)/installed $(VENV)/test-packages
 		tools/as-user python -m pytest $(PYTEST_OPTIONS) || status=$$?; \
 	fi; \
 	exit $$status
+
+# Tests that want an older kernel, all of cgroup v2, or systemd, in an emulated machine of Debian's;
+# VM="GUISE TEST..." plays what it says (tests/vm)
+test-vm: $(VENV)/installed
+	@tools/need qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs
+	tools/as-root $(CURDIR)/$(VENV)/bin/python -m tests.vm $(VM)
 
 clean:
 	rm -rf build $(VENV)

@@ -1,0 +1,61 @@
+"""What the virtual machine is booted as, and which tests it is for.
+
+A machine that is emulated is some fifteen times slower: only tests that have something to say about
+this kernel, its cgroups or its init system are played, not the suite.
+"""
+
+from __future__ import annotations
+
+from chrun.values import Value
+
+
+class Guise(Value):
+    """One boot: its init, and what pytest is given for each user, in that order.
+
+    Users are `root`, `many`, who has subordinate IDs, and `single`, who has none (image.py).
+    """
+
+    name: str
+    init: str
+    tests: tuple[tuple[str, tuple[str, ...]], ...]
+    seconds: int
+
+    @property
+    def append(self) -> str:
+        """What the kernel's command line gets: guest/vm/play reads it."""
+        played = " ".join(f"play.{user}={','.join(words)}" for user, words in self.tests)
+        return f"init={self.init} {played}"
+
+
+_EVERYBODY = (
+    "tests/vm",
+    "tests/cli/test_isolation.py",
+)
+
+# systemd(1), kernel-command-line(7): no questions at the first boot, no waiting for devices
+_SYSTEMD_WORDS = (
+    "systemd.wants=chrun-tests.service systemd.firstboot=no systemd.show_status=no"
+    " systemd.mask=systemd-udevd.service systemd.mask=serial-getty@ttyS0.service"
+)
+
+GUISES = (
+    Guise(
+        name="plain",
+        init="/vm/init",
+        tests=(
+            ("root", _EVERYBODY),
+            ("single", _EVERYBODY),
+            ("many", ("tests/vm",)),
+        ),
+        seconds=900,
+    ),
+    Guise(
+        name="systemd",
+        init=f"/lib/systemd/systemd {_SYSTEMD_WORDS}",
+        tests=(
+            ("root", ("tests/vm",)),
+            ("many", ("tests/vm",)),
+        ),
+        seconds=600,
+    ),
+)
