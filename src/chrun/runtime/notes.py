@@ -11,21 +11,37 @@ if TYPE_CHECKING:
     from chrun.linux.host import Host
 
 
+USERNS_LIMIT = Note(
+    errno.ENOSPC,
+    "the limit of user namespaces is reached",
+    "ask for: sysctl user.max_user_namespaces=10000",
+)
+
+
 def clone_notes(host: Host) -> tuple[Note, ...]:
     """Explain a refused clone(2) with CLONE_NEWUSER."""
     if host.privileged:
         return ()
     why, hint = host.refusal, host.remedy
-    limit = Note(
-        errno.ENOSPC,
-        "the limit of user namespaces is reached",
-        "ask for: sysctl user.max_user_namespaces=10000",
-    )
     return (
         Note(errno.EPERM, f"operation not permitted: {why}", hint),
         Note(errno.EACCES, f"permission denied: {why}", hint),
-        limit if "max_user_namespaces" not in hint else Note(errno.ENOSPC, why, hint),
+        USERNS_LIMIT if "max_user_namespaces" not in hint else Note(errno.ENOSPC, why, hint),
         Note(errno.EINVAL, "this kernel has no user namespaces", "Linux 3.8 or later has them"),
+    )
+
+
+def namespace_notes(name: str) -> tuple[Note, ...]:
+    """Explain a clone(2) that is refused for one type of namespace, by the spec's name."""
+    limit = f"user.max_{name}_namespaces"
+    return (
+        Note(
+            errno.ENOSPC,
+            f"the limit of {name} namespaces is reached",
+            f"ask for: sysctl {limit}=10000",
+        ),
+        Note(errno.EINVAL, f"this kernel has no {name} namespaces"),
+        Note(errno.EPERM, f"a security policy forbids {name} namespaces"),
     )
 
 
@@ -62,6 +78,15 @@ EXEC_NOTES = (
         '"chrun images" tells the platform; a script without #! runs by: sh SCRIPT',
     ),
     Note(errno.EACCES, "it is not executable", "is it a directory, or has it no execute bit?"),
+)
+
+PROC_NOTES = (
+    Note(
+        errno.EPERM,
+        "parts of /proc are hidden here, and then the kernel shows nobody another one",
+        "start the outer container with all of /proc (docker: --security-opt "
+        "systempaths=unconfined)",
+    ),
 )
 
 MOUNT_NOTES = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.credentials import plan_credentials
 from chrun.runtime.mounts import Unprivileged, plan_device, plan_mount
-from chrun.runtime.notes import EXEC_NOTES, clone_notes
+from chrun.runtime.notes import EXEC_NOTES, USERNS_LIMIT, clone_notes
 from chrun.runtime.plan import UNLIMITED, Clone, Exec, Plan, RemoveTree
 from chrun.runtime.root import plan_root
 from chrun.runtime.steps import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from chrun.oci.spec import Process, Spec, SpecMount
     from chrun.rootfs.rootfs import Rootfs
     from chrun.runtime.plan import Limited
-    from chrun.runtime.steps import Seccomp, Step
+    from chrun.runtime.steps import Note, Seccomp, Step
 
 _SCRATCH = "%"  # chrun-init knows the container's directory by this name
 
@@ -64,7 +64,7 @@ def plan_container(
     else:
         steps = _changed_root(spec)
     return Plan(
-        clone=Clone(namespaces, clone_notes(host) if "user" in spec.namespaces else ()),
+        clone=Clone(namespaces, _clone_notes(spec, host)),
         # The working directory is made, if need be, before root's rights are given up.
         steps=(
             *limited.steps,  # first of all: nothing that a container does is beyond its limits
@@ -76,6 +76,10 @@ def plan_container(
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
         cleanup=(*limited.cleanup, *_removals(spec, keep=keep)),
     )
+
+
+def _clone_notes(spec: Spec, host: Host) -> tuple[Note, ...]:
+    return clone_notes(host) or (USERNS_LIMIT,) if "user" in spec.namespaces else ()
 
 
 def _removals(spec: Spec, *, keep: bool) -> Iterator[Step]:
