@@ -72,7 +72,9 @@ int step_root(struct container *c, const struct field *f)
 	if (error)
 		return error;
 	c->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return c->root < 0 ? -errno : 0;
+	if (c->root < 0)
+		return -errno;
+	return bind ? add_flags(c->root, MS_NODEV) : 0; /* an image may bring any device */
 }
 
 int step_mount(struct container *c, const struct field *f)
@@ -161,7 +163,7 @@ int step_read_only(struct container *c, const struct field *f)
 	const char *target = f[0].text;
 
 	if (strcmp(target, "/") == 0)
-		return make_read_only(c->root);
+		return add_flags(c->root, MS_RDONLY);
 	closing int fd = root_open(c->root, target, 0);
 
 	if (is_absent(fd))

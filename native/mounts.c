@@ -71,11 +71,11 @@ static int remount(int fd, unsigned long flags)
 	return mount_on(fd, NULL, NULL, MS_REMOUNT | MS_BIND | flags, NULL);
 }
 
-int make_read_only(int fd)
+int add_flags(int fd, unsigned long flags)
 {
-	int error = set_flags(fd, MS_RDONLY, 0);
+	int error = set_flags(fd, flags, 0);
 
-	return is_missing(error) ? remount(fd, MS_RDONLY) : error;
+	return is_missing(error) ? remount(fd, flags) : error;
 }
 
 /* Copy the mount, set its flags while nobody sees it (Linux 5.12), then put it in place (5.2). No

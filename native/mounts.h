@@ -42,8 +42,8 @@ int move_tree(int tree, int target);
  * options are key=value. */
 int mount_tmpfs_here(const char *options, unsigned flags);
 
-/* Make the mount that a descriptor is open on read-only, and leave its other flags. */
-int make_read_only(int fd);
+/* Add flags of mount(2) to those of the mount that a descriptor is open on. */
+int add_flags(int fd, unsigned long flags);
 
 /* Cover what is open: a directory with an empty one, anything else with the container's /dev/null,
  * after making sure that it is one. */

@@ -151,13 +151,16 @@ def _resolved(engine: Engine, request: RunRequest, mount: SpecMount, users: User
         kind, options = "bind", {"rbind", *mount.options} - {"nocopy"}
         if "O" in options:
             kind, options = "overlay", options - {"O", "rbind"}
+        if "dev" not in options:  # what fills it is an image's
+            options.add("nodev")
         if users.kind == "range":  # on the disk its files belong to whom the image names
             options.add("idmap")
         source = layout.volume_data_dir(mount.source)
         return mount.replace(type=kind, source=source, options=tuple(sorted(options)))
     if mount.type == "image":
         layers = visible_layers(_image(engine, request, mount.source, users).layers)
-        return mount.replace(type="overlay", source="overlay", layers=layers)
+        options = (*mount.options, "nodev")
+        return mount.replace(type="overlay", source="overlay", options=options, layers=layers)
     if mount.type == "bind":
         _check_propagation(mount)
     return mount

@@ -99,7 +99,7 @@ def _asked_devices(
 ) -> Iterator[Step]:
     reason = "asked for as a device"
     for device in devices:
-        if unprivileged:
+        if unprivileged or not device.path.startswith("/dev/"):  # nodev holds everywhere else
             yield Bind(device.source, device.path, False, 0, reason)
             continue
         mode = device.mode | (stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR)

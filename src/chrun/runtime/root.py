@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chrun.rootfs import overlay
 from chrun.rootfs.rootfs import COPY_NAME
+from chrun.runtime.mounts import MS_NODEV
 from chrun.runtime.notes import overlay_notes
 from chrun.runtime.steps import Base, Directory, MountBase, Root, Symlink
 
@@ -75,7 +76,7 @@ def _stacked(host: Host, rootfs: Rootfs, *, in_userns: bool) -> Step:
     return MountBase(
         "overlay",
         "root",
-        0,
+        MS_NODEV,  # an image may bring any device, a disk of the machine's say
         overlay.mount_options(rootfs, host, in_userns=in_userns),
         said=f"mount the overlay of {count} on /",
         reason="the image's layers stay as they are; changes go to the scratch directory",
