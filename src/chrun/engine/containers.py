@@ -208,10 +208,10 @@ def compose(engine: Engine, request: RunRequest, users: Users | None = None) -> 
     users = users or _users(engine, request)
     source = _find_source(engine, request, users)
     host = engine.host
-    rung, notices = choose_rung(host, request.isolation)
+    rung, options, notices = _choose_isolation(host, request)
     identity = _identity(source, request)
     maps = users.maps_for(host, identity)
-    options, maps, ungranted = _settle(engine, request, rung, identity, maps)
+    options, maps, ungranted = _settle(engine, options, rung, identity, maps)
     options = _mounted(engine, request, options, users)
     spec = make_spec(source.name, source.config, options, rung, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung, users)
@@ -230,6 +230,17 @@ def compose(engine: Engine, request: RunRequest, users: Users | None = None) -> 
     return Composed(source, spec, rootfs, plan, plan.encode(), rung, notices, limited.wrapper)
 
 
+def _choose_isolation(host: Host, request: RunRequest) -> tuple[Rung, RunOptions, tuple[str, ...]]:
+    """Leave out what this machine lacks and nobody asked for; most machines lack nothing."""
+    rung, notices = choose_rung(host, request.isolation)
+    if not host.lacks or rung == "chroot":
+        return rung, request.options, notices
+    from chrun.engine.descent import descend
+
+    options, missing = descend(host, request.isolation, request.options)
+    return rung, options, notices + missing
+
+
 def _limit(request: RunRequest, spec: Spec, host: Host) -> tuple[Spec, Limited, tuple[str, ...]]:
     """Work out how the container's limits are put into force, if there are any."""
     if not spec.timeout_ms and spec.resources == _NO_RESOURCES:
@@ -245,7 +256,23 @@ def _plan_filters(
     """Give the filter steps; one that nobody asked for by name may be missing, with a word."""
     optional = request.isolation == "auto" and request.options.security.seccomp == "default"
     architecture = source.config.architecture
+    if lack := engine.host.lack_of("seccomp"):
+        from chrun.engine.descent import without_filters
+
+        return (), without_filters(lack, spec, optional=optional)
     return plan_filters(engine.store.layout, engine.host, spec, architecture, optional=optional)
+
+
+def _profile_json(host: Host, spec: Spec) -> dict[str, object]:
+    if not spec.seccomp:
+        return {}
+    from chrun.engine.seccomp import oci_profile
+
+    sets = spec.process.capabilities
+    bounding = None if sets is None else sets.bounding
+    return oci_profile(
+        host.machine, host.kernel, spec.seccomp, sealed=spec.sealed, bounding=bounding
+    )
 
 
 def explain(engine: Engine, request: RunRequest) -> Composed:
@@ -263,18 +290,6 @@ def explain(engine: Engine, request: RunRequest) -> Composed:
 def _ensure_image(engine: Engine, request: RunRequest, users: Users) -> None:
     """Pull what is missing, as --pull says; a pull locks for itself what it needs."""
     for mount in request.options.mounts:
-def _profile_json(host: Host, spec: Spec) -> dict[str, object]:
-    if not spec.seccomp:
-        return {}
-    from chrun.engine.seccomp import oci_profile
-
-    sets = spec.process.capabilities
-    bounding = None if sets is None else sets.bounding
-    return oci_profile(
-        host.machine, host.kernel, spec.seccomp, sealed=spec.sealed, bounding=bounding
-    )
-
-
         if mount.type == "image":
             _ensure_pulled(engine, request, mount.source, users)
     if request.is_path:
@@ -327,10 +342,9 @@ def _identity(source: Source, request: RunRequest) -> Identity:
 
 
 def _settle(
-    engine: Engine, request: RunRequest, rung: Rung, identity: Identity, maps: IdMaps
+    engine: Engine, options: RunOptions, rung: Rung, identity: Identity, maps: IdMaps
 ) -> tuple[RunOptions, IdMaps, tuple[str, ...]]:
     """Work out what of the options depends on this machine, which few runs ask for."""
-    options = request.options
     if not options.groups and (options.security, options.namespaces) == _PLAIN:
         return options, maps, ()
     from chrun.engine.settle import settle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from chrun.engine.descent import OPTIONAL_NAMESPACES, why_without
 from chrun.engine.isolation import choose_rung
 from chrun.engine.subid_trial import explained
 from chrun.engine.subordinate import find_subordinate
@@ -45,8 +46,9 @@ def _facts(engine: Engine, host: Host) -> Iterator[MachineFact]:
     yield MachineFact("kernel", f"Linux {host.release} {host.machine}")
     yield MachineFact("data directory", where)
     yield _rung(host)
-    yield _tried("namespaces", "mount, pid, ipc, uts, cgroup", host.lack_of("namespaces"))
-    yield _tried("/proc", "one of its own", host.lack_of("proc"))
+    yield from _namespaces(host)
+    yield _tried("/proc", "one of its own", host.lack_of("proc"), "the caller's")
+    yield _tried("system call filter", "yes", host.lack_of("seccomp"))
     yield _tried("root file system", "overlay", host.lack_of("overlay"), "copy")
     yield _owners(engine, host)
     yield _limits()
@@ -65,6 +67,16 @@ def _rung(host: Host) -> MachineFact:
     except UnsupportedError as error:
         return MachineFact("isolation", "none", str(error).partition(": ")[2], error.hint)
     return MachineFact("isolation", rung)
+
+
+def _namespaces(host: Host) -> Iterator[MachineFact]:
+    """Tell which namespaces a container gets, and why it does not get the others."""
+    lacks = {name: why_without(host, name) for name in OPTIONAL_NAMESPACES}
+    got = ", ".join(["mount", *(name for name, lack in lacks.items() if lack is None)])
+    yield _tried("namespaces", got, host.lack_of("namespaces"))
+    for name, lack in lacks.items():
+        if lack:
+            yield MachineFact(f"{name} namespace", "the caller's", lack.why, lack.hint)
 
 
 def _tried(name: str, good: str, lack: Lack | None, instead: str = "no") -> MachineFact:

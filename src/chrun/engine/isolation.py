@@ -25,8 +25,8 @@ def choose_rung(host: Host, wanted: Isolation) -> tuple[Rung, tuple[str, ...]]:
                 hint="as an ordinary user use --isolation namespaces",
             )
         return "chroot", ()
-    if lack is None:
-        lack = host.lack_of("proc")
+    if lack is None and (host.privileged or wanted != "auto"):
+        lack = host.lack_of("proc")  # others do without a pid namespace: engine/descent.py
     if lack is None:
         return ("confined" if wanted == "auto" else wanted), ()
     if wanted != "auto" or not host.privileged:

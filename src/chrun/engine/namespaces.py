@@ -49,6 +49,7 @@ def parse_namespaces(
         ipc=mode["ipc"],
         uts=mode["uts"],
         cgroup=mode["cgroup"],
+        asked=tuple(name for name in _MODES if modes.get(name)),
         sysctls=tuple(dict(map(_sysctl, sysctls)).items()),
         dns=tuple(_address("--dns", word) for word in dns),
         dns_search=tuple(_plain("--dns-search", word) for word in dns_search),

@@ -11,7 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    Fact = Literal["namespaces", "overlay", "proc", "listener"]
+    Fact = Literal[
+        "namespaces", "pid", "ipc", "uts", "cgroup", "overlay", "proc", "seccomp", "listener"
+    ]
 
 
 class Lack(Value):

@@ -30,6 +30,7 @@ class NamespaceOptions(Value):
 
     A mode is "private", "host", "none" (network, ipc) or "container:ID", of which the engine puts
     the namespaces into `joined`; network "" is the rung's choice: the host's, or none when sealed.
+    `asked` names those whose mode was given, which then is no default any more.
     `hosts` are (address, name) of /etc/hosts; `dns`, `dns_search` and `dns_options` replace what
     this machine's resolver says.
     """
@@ -39,6 +40,7 @@ class NamespaceOptions(Value):
     ipc: str = "private"
     uts: str = "private"
     cgroup: str = "private"
+    asked: tuple[str, ...] = ()
     joined: tuple[Joined, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()

@@ -11,7 +11,7 @@ from chrun.errors import SandboxError
 from chrun.linux.host import Lack
 from chrun.linux.seccomp.pretend import pretend_root_filter
 from chrun.runtime import launch
-from chrun.runtime.notes import clone_notes, overlay_notes
+from chrun.runtime.notes import PROC_NOTES, clone_notes, namespace_notes, overlay_notes
 from chrun.runtime.plan import Clone, Plan
 from chrun.runtime.steps import (
     Base,
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from chrun.oci.convert import IdMaps
     from chrun.runtime.steps import Step
 
-_NAMESPACES = ("mount", "pid", "ipc", "uts", "cgroup")
+# Those that a container can do without, and what the sysctl that limits them is called
+_OPTIONAL: tuple[Fact, ...] = ("pid", "ipc", "uts", "cgroup")
+_NEEDED: dict[Fact, Fact] = {"proc": "pid", "seccomp": "namespaces"}  # to try the one at all
+_ALLOW_ALL = bytes.fromhex("060000000000ff7f")  # one instruction: return SECCOMP_RET_ALLOW
 
 
 def probe_host(host: Host, base_dir: str, scratch_dir: str) -> tuple[Lack, ...]:
@@ -46,13 +49,46 @@ def probe_host(host: Host, base_dir: str, scratch_dir: str) -> tuple[Lack, ...]:
     """
     init_fd = launch.open_init()
     try:
-        return tuple(
+        lacks = tuple(_missing_namespaces(host, base_dir, init_fd, scratch_dir))
+        missing = {lack.what for lack in lacks}
+        names = tuple(name for name in _OPTIONAL if name not in missing)
+        others = (
             Lack(what, *failed)
-            for what, plan in _plans(host, base_dir)
-            if (failed := try_plan(plan, init_fd, scratch_dir))
+            for what, steps in _trials(host)
+            if _NEEDED.get(what) not in missing
+            if (failed := try_plan(_trial(host, base_dir, names, steps), init_fd, scratch_dir))
         )
+        return (*lacks, *others)
     finally:
         os.close(init_fd)
+
+
+def _missing_namespaces(
+    host: Host, base_dir: str, init_fd: int, scratch_dir: str
+) -> Iterator[Lack]:
+    """Try all namespaces at once, and where that fails find out which ones it is."""
+    all_failed = try_plan(_trial(host, base_dir, _OPTIONAL), init_fd, scratch_dir)
+    if not all_failed:
+        return
+    if try_plan(_trial(host, base_dir, ()), init_fd, scratch_dir):
+        yield Lack("namespaces", *all_failed)
+        return
+    for name in _OPTIONAL:
+        plan = _trial(host, base_dir, (name,))
+        plan = plan.replace(clone=plan.clone.replace(explained=namespace_notes(name)))
+        if failed := try_plan(plan, init_fd, scratch_dir):
+            yield Lack(name, *failed)
+
+
+def _trial(
+    host: Host, base_dir: str, optional: tuple[str, ...], steps: tuple[Step, ...] = ()
+) -> Plan:
+    """Give a plan that takes steps in new namespaces: those that all need, and optional ones."""
+    least = ("mount",) if host.privileged else ("user", "mount")
+    start: tuple[Step, ...] = (Propagation(), Base(base_dir, "mode=755"))
+    if not host.privileged:
+        start = (IdMap(f"0 {host.uid} 1", f"0 {host.gid} 1", True), *start)
+    return Plan(Clone((*least, *optional), clone_notes(host)), (*start, *steps))
 
 
 def try_id_maps(
@@ -70,26 +106,16 @@ def try_id_maps(
         os.close(init_fd)
 
 
-def _plans(host: Host, base_dir: str) -> Iterator[tuple[Fact, Plan]]:
-    namespaces = _NAMESPACES if host.privileged else ("user", *_NAMESPACES)
-    clone = Clone(namespaces, clone_notes(host))
-    start: tuple[Step, ...] = (Propagation(), Base(base_dir, "mode=755"))
-    if not host.privileged:
-        start = (IdMap(f"0 {host.uid} 1", f"0 {host.gid} 1", True), *start)
-    for what, steps in _trials(host):
-        yield what, Plan(clone, (*start, *steps))
-
-
 def _trials(host: Host) -> Iterator[tuple[Fact, tuple[Step, ...]]]:
     """Give what is tried in new namespaces, each part by itself."""
     root = Directory("root", 0o755)
-    yield "namespaces", ()
     options = "lowerdir=lower,upperdir=scratch/upper,workdir=scratch/work"
     if not host.privileged:
         options += ",userxattr"
     overlay = MountBase("overlay", "root", 0, options, "mount", "a trial", overlay_notes(host))
     yield "overlay", (Symlink("%", "scratch"), Directory("lower", 0o755), root, overlay)
-    yield "proc", (root, Root("root", bind=True), Mount("proc", "/proc", 14, ""))
+    yield "proc", (root, Root("root", bind=True), Mount("proc", "/proc", 14, "", PROC_NOTES))
+    yield "seccomp", (NoNewPrivileges(), Seccomp(_ALLOW_ALL, "filter", "a trial"))
     if program := b"" if host.privileged else pretend_root_filter(host.machine, asks=True):
         yield "listener", (NoNewPrivileges(), Seccomp(program, "listen", "a trial", listens=True))
 
@@ -105,7 +131,7 @@ def try_plan(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | No
         (os.POSIX_SPAWN_DUP2, number, number) for number in (init_fd, plan_fd, report_end, hold_fd)
     ]
     try:
-        pid = _start(init_fd, argv, passed)
+        pid = _spawn(init_fd, argv, passed)
         os.close(report_end)
         report = os.read(report_fd, launch.REPORT_BYTES)
         status = _wait(pid)
@@ -117,10 +143,10 @@ def try_plan(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | No
         error = SandboxError("cannot run chrun-init", hint="install chrun again with pip")
     if error is None:
         return None
-    return str(error).partition(": ")[2] or str(error), error.hint
+    return str(error).removeprefix(f"cannot {error.step}: "), error.hint
 
 
-def _start(init_fd: int, argv: list[str], passed: list[tuple[int, int, int]]) -> int:
+def _spawn(init_fd: int, argv: list[str], passed: list[tuple[int, int, int]]) -> int:
     try:
         return os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=passed)
     except OSError as error:
