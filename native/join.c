@@ -103,13 +103,14 @@ static int start_between(const struct plan *plan, uint64_t namespaces, int told)
 	struct answer answer = { 0, 0 };
 	int error = join_all(plan, &answer.position);
 
-	if (!error) {
-		answer.position = 0;
-		error = clone_into(namespaces | CLONE_PARENT);
-	}
-	if (error == 0)
+	if (error < 0)
+		answer.pid = error;
+	else if ((answer.pid = clone_into(namespaces | CLONE_PARENT)) == 0)
 		return 0;
-	answer.pid = error;
+	else if (answer.pid == -ENOMEM) /* the other's first process is gone: pid_namespaces(7) */
+		answer.pid = -ESRCH;
+	else
+		answer.position = 0;
 	_exit(write(told, &answer, sizeof(answer)) != sizeof(answer));
 }
 

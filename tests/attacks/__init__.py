@@ -1,0 +1,1 @@
+"""Attacks that must fail, each named after its advisory where it has one."""

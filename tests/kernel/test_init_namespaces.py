@@ -1,0 +1,212 @@
+"""Joining namespaces, taking shared memory from them, and setting what is in own ones."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chrun.linux.process import start_time
+from chrun.runtime.namespaces import Join, Loopback, SharedMemory, Sysctl
+from chrun.runtime.plan import NAMESPACES, Clone
+from chrun.runtime.steps import Bind, Link, Mount
+from chrun.runtime.trees import Place
+from tests.support.box import IS_ROOT, run_init, start_init
+from tests.support.needs import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from chrun.runtime.plan import Plan
+    from chrun.runtime.steps import Step
+    from tests.support.box import Box
+
+SLOT = 3
+SHM = Mount("tmpfs", "/dev/shm", 0, "mode=1777")
+
+
+@contextmanager
+def other_container(box: Box, *inside: Step, script: str = "") -> Iterator[tuple[str, int]]:
+    """Run a container and give its first process, as a plan names it."""
+    plan = box.plan("sh", "-c", f"{script}\necho ready; exec sleep 60", inside=inside)
+    with start_init(plan) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        started = start_time(int(pid))
+        assert started
+        try:
+            yield f"/proc/{pid}", started
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+
+
+def joining(box: Box, process: tuple[str, int], *names: str, argv: Sequence[str], **more) -> Plan:
+    """Compose a plan that joins namespaces, and an ordinary user's user namespace with them."""
+    plan = box.plan(*argv, leave_out=names, **more)
+    if not IS_ROOT:
+        names = ("user", *names)
+    join = Join(*process, sum(NAMESPACES[name] for name in names), names)
+    own = tuple(name for name in plan.clone.namespaces if name != "user")
+    steps = plan.steps if IS_ROOT else plan.steps[1:]  # ids are mapped there already
+    return plan.replace(clone=Clone(own), steps=(join, *steps))
+
+
+@pytest.mark.parametrize(("name", "file"), [("pid", "pid"), ("ipc", "ipc"), ("uts", "uts")])
+def test_a_joined_namespace_is_the_others_and_all_else_is_not(box, name, file):
+    with other_container(box) as other:
+        argv = ("sh", "-c", f"cd /proc/self/ns; readlink {file}; readlink mnt")
+        done = run_init(joining(box, other, name, argv=argv))
+        assert done.stderr == ""
+        joined, mounts = done.stdout.split()
+        assert joined == os.readlink(f"{other[0]}/ns/{file}")
+        assert mounts != os.readlink(f"{other[0]}/ns/mnt")
+
+
+def test_a_process_that_started_at_another_time_is_another_one(box):
+    with other_container(box) as (process, started):
+        done = run_init(joining(box, (process, started + 1), "uts", argv=["true"]))
+        assert done.returncode == 125
+        assert "cannot join namespaces of process" in done.stderr
+        assert "that container has ended meanwhile" in done.stderr
+
+
+def test_a_process_that_is_gone_cannot_be_joined(box):
+    with other_container(box) as other:
+        pass
+    done = run_init(joining(box, other, "pid", argv=["true"]))
+    assert done.returncode == 125
+    assert "that container has ended meanwhile" in done.stderr
+
+
+def test_who_joined_is_the_monitors_child_and_dies_with_it(box):
+    with other_container(box) as other:
+        plan = joining(box, other, "pid", argv=["sh", "-c", "echo up; exec sleep 60"])
+        with start_init(plan) as monitor:
+            assert monitor.stdout.readline() == "up\n"
+            listed = Path(f"/proc/{monitor.pid}/task/{monitor.pid}/children").read_text().split()
+            assert len(listed) == 1  # and nobody in between is left
+            monitor.kill()
+            monitor.communicate()
+        assert not _runs(int(listed[0]))
+
+
+def _runs(pid: int) -> bool:
+    """Wait for a process that was killed a moment ago."""
+    fd = os.pidfd_open(pid) if Path(f"/proc/{pid}").exists() else -1
+    if fd < 0:
+        return False
+    try:
+        return not select.select([fd], [], [], 10)[0]
+    finally:
+        os.close(fd)
+
+
+def test_signals_reach_who_joined_a_pid_namespace(box):
+    with other_container(box) as other:
+        script = "trap 'echo caught; exit 5' TERM; echo up; while :; do sleep 0.1; done"
+        with start_init(joining(box, other, "pid", argv=["sh", "-c", script])) as monitor:
+            assert monitor.stdout.readline() == "up\n"
+            monitor.terminate()
+            out, _ = monitor.communicate(timeout=20)
+        assert (out, monitor.returncode) == ("caught\n", 5)
+
+
+def take_memory(
+    box: Box, other: tuple[str, int], argv: Sequence[str]
+) -> subprocess.CompletedProcess[str]:
+    place = Place(SLOT, "/dev/shm", 14, 0, False, 0, "it")
+    plan = joining(box, other, "ipc", argv=argv, inside=[place])
+    return run_init(
+        plan.replace(steps=(plan.steps[0], SharedMemory(SLOT, *other), *plan.steps[1:]))
+    )
+
+
+def test_shared_memory_is_the_others(box):
+    with other_container(box, SHM, script="echo note >/dev/shm/x") as other:
+        done = take_memory(box, other, ["sh", "-c", "cat /dev/shm/x; cd / && ls -d /upper /root"])
+        assert done.stdout == "note\n/root\n"  # and the root is still this container's
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        ([Link("/etc", "/dev/shm")], "that container has a symlink at /dev/shm"),
+        ([Mount("proc", "/dev/shm", 0, "")], "is not shared memory"),
+        ([], "that container has no /dev/shm"),
+    ],
+)
+def test_what_a_hostile_container_has_instead_of_shared_memory_is_not_taken(box, instead, said):
+    with other_container(box, *instead) as other:
+        done = take_memory(box, other, ["ls", "/dev/shm"])
+        assert done.returncode == 125
+        assert said in done.stderr
+
+
+def own_network(plan: Plan) -> Plan:
+    return plan.replace(clone=Clone((*plan.clone.namespaces, "network")))
+
+
+def test_loopback_comes_up(box):
+    script = "ip -o addr; nc -l -p 9 -s 127.0.0.1 -e echo hi & sleep 0.2; nc 127.0.0.1 9"
+    done = run_init(own_network(box.plan("sh", "-c", script, inside=[Loopback()])))
+    assert "127.0.0.1/8" in done.stdout
+    assert done.stdout.endswith("hi\n")
+
+
+def test_a_parameter_is_set_for_this_namespace_alone(box):
+    before = Path("/proc/sys/kernel/shmmax").read_text()
+    setting = Sysctl("/sys/kernel/shmmax", "4711")
+    assert box.sh("cat /proc/sys/kernel/shmmax", inside=[setting]) == "4711\n"
+    assert Path("/proc/sys/kernel/shmmax").read_text() == before
+
+
+def test_cve_2025_52881_a_parameter_is_never_written_where_a_link_leads(box, tmp_path):
+    """CVE-2025-52881: what is meant for /proc/sys must not reach another file of a procfs."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "shmmax").write_text("untouched")
+    setting = Sysctl("/sys/kernel/shmmax", "4711")
+    covered = [Bind(str(victim), "/proc/sys/kernel", False, 0), setting]
+    done = box.run("true", inside=covered)
+    assert done.returncode == 125
+    assert "something else than proc is mounted in its place" in done.stderr
+    assert (victim / "shmmax").read_text() == "untouched"
+
+
+@pytest.mark.parametrize("path", ["/self/attr/exec", "/thread-self/comm"])
+def test_cve_2025_52881_no_link_of_proc_is_followed(box, path):
+    done = box.run("true", inside=[Sysctl(path, "x")])
+    assert done.returncode == 125
+    assert "something else lies in its place in /proc" in done.stderr
+
+
+def test_cve_2025_52881_proc_itself_must_be_one(box):
+    hidden = [Mount("tmpfs", "/proc", 0, ""), Sysctl("/sys/kernel/shmmax", "1")]
+    done = box.run("true", inside=hidden)
+    assert done.returncode == 125
+    assert "something else than proc is mounted" in done.stderr
+
+
+@needs("root")  # who may mount the proc of the machine's pid namespace
+def test_orphans_end_with_a_container_that_has_no_pid_namespace(box):
+    marker = f"4{os.getpid()}"
+    script = f"(trap '' HUP TERM; exec sleep {marker}) & (setsid sleep {marker} &) ; sleep 0.2"
+    done = run_init(box.plan("sh", "-c", script, leave_out=["pid"]))
+    assert done.returncode == 0
+    left = [entry for entry in Path("/proc").glob("[0-9]*/cmdline") if _reads(entry, marker)]
+    assert left == []
+
+
+def _reads(path: Path, word: str) -> bool:
+    try:
+        return word in path.read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
