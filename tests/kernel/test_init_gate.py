@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from chrun.runtime.plan import Clone, Exec, Plan
-from chrun.runtime.steps import Capabilities, NoNewPrivileges, Seccomp
+from chrun.runtime.steps import Capabilities, NoNewPrivileges
 from tests.support.box import CONTAINER_ID, INIT, TIMEOUT_SECONDS, open_plan, start_init
+from tests.support.filters import without_call
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay")
 
-_SYS_PTRACE = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
 BOTH = pytest.mark.parametrize("init", [False, True], ids=["alone", "behind PID 1"])
 
 
@@ -184,24 +183,11 @@ def test_the_gates_socket_does_not_reach_the_container(box, init):
     assert guarded.answer() == (1, "0\n", "")
 
 
-def instruction(code, operand, if_true=0, if_false=0):
-    head = code.to_bytes(2, "little") + bytes((if_true, if_false))
-    return head + operand.to_bytes(4, "little")
-
-
 def test_where_ptrace_is_forbidden_the_inspector_hears_it_and_nothing_runs(box):
     """A filter that answers EPERM stands for Yama's scope 3 and for outer containers."""
-    refuse = Seccomp(
-        instruction(0x20, 0)
-        + instruction(0x15, _SYS_PTRACE, 0, 1)
-        + instruction(0x06, 0x00050000 | errno.EPERM)
-        + instruction(0x06, 0x7FFF0000),
-        "forbid ptrace",
-        "",
-    )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     argv = (INIT, "plan=0", f"id={CONTAINER_ID}", "gate=1")
-    outer = Plan(Clone(()), (NoNewPrivileges(), refuse), Exec(argv, (), False))
+    outer = without_call("ptrace", errno.EPERM, argv)
     plan_fd = open_plan(box.plan("sh", "-c", "echo ran"))
     process = start_init(outer, stdin=plan_fd, stdout=theirs.fileno())
     theirs.close()

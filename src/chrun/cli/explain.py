@@ -6,6 +6,7 @@ import sys
 
 from chrun.cli.engine import open_engine
 from chrun.cli.options import Command, Option
+from chrun.cli.output import printable
 from chrun.cli.run_options import RUN_OPTIONS, parse_run
 from chrun.engine.containers import explain
 from chrun.runtime.explain import explain_json, explain_text
@@ -43,14 +44,15 @@ def run(words: Sequence[str], root: str) -> int:
     engine = open_engine(root, quiet=parsed.flag("quiet"))
     if parsed.flag("export"):
         return _export(engine, request, parsed)
-    plan = explain(engine, request).plan
+    composed = explain(engine, request)
+    for notice in () if parsed.flag("quiet") else composed.notices:
+        sys.stderr.write(f"chrun: {printable(notice)}\n")
+    plan = composed.plan
     if parsed.text("format") == "json":
         import json
 
         sys.stdout.write(json.dumps(explain_json(plan), indent=2) + "\n")
     else:
-        from chrun.cli.output import printable
-
         for line in explain_text(plan):
             print(printable(line))
     return 0
@@ -58,7 +60,6 @@ def run(words: Sequence[str], root: str) -> int:
 
 def _export(engine: Engine, request: RunRequest, parsed: Parsed) -> int:
     """Print an equivalent, or write it to a directory; what it lacks is told on stderr."""
-    from chrun.cli.output import printable
     from chrun.engine.export import export
 
     output = parsed.text("output")
