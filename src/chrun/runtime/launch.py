@@ -155,7 +155,7 @@ def failure(plan: Plan, report: bytes) -> SandboxError | None:
     """
     if not report or ending(plan, report):
         return None
-    position, number = (int.from_bytes(half, "little") for half in (report[:4], report[4:]))
+    position, number = (int.from_bytes(half, "little") for half in (report[:4], report[4:8]))
     if position >= len(plan.records):
         return SandboxError("cannot start the container: chrun-init does not read this plan")
     step = plan.records[position]

@@ -40,7 +40,8 @@ def adopt_layer(layout: Layout, diff_id: Digest, tree_dir: str) -> None:
     if has_layer(layout, diff_id):  # rename(2) would replace an empty one
         discard(layout, tree_dir)
         return
-    os.makedirs(layout.layers_dir, mode=0o700, exist_ok=True)
+    if layout.room != LAYERS_ROOM:
+        os.makedirs(layout.layers_dir, mode=0o700, exist_ok=True)
     try:
         os.rename(tree_dir, layout.layer_dir(diff_id))
     except OSError as error:

@@ -116,6 +116,7 @@ def test_a_removed_container_is_gone_and_its_name_is_free(layout):
     container = create_container(layout, IMAGE, name="web", keep=True)
     save_spec(container, {"ociVersion": "1.2.0"})
     remove_container(layout, container)
+    empty_trash(layout)
     assert os.listdir(layout.containers_dir) == os.listdir(layout.trash_dir) == []
     _end(create_container(layout, IMAGE, name="web"))
 
