@@ -9,6 +9,7 @@ from __future__ import annotations
 from chrun.values import Value
 
 VERSION = "1.2.0"
+_DOTTED = {ord("/"): ".", ord("."): "/"}  # sysctl(8): a dot in a name becomes the slash
 _NAMESPACE_FILES = {"network": "net", "mount": "mnt"}  # those that namespaces(7) calls otherwise
 
 
@@ -190,7 +191,7 @@ class Spec(Value):
                     *({"type": each.type, "path": each.path} for each in self.joined),
                 ],
                 "resources": _resources_json(self.resources),
-                "sysctl": dict(self.sysctls),
+                "sysctl": {path.translate(_DOTTED): content for path, content in self.sysctls},
                 "uidMappings": _mappings_json(self.uid_mappings),
                 "gidMappings": _mappings_json(self.gid_mappings),
                 "maskedPaths": list(self.masked_paths),
