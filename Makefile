@@ -70,13 +70,18 @@ $(SANITIZED)/build.ninja: $(VENV)/tools
 	meson setup --reconfigure -Dbuildtype=debugoptimized -Db_sanitize=address,undefined \
 		$(SANITIZED) >/dev/null
 
-# The whole suite; root plays it twice, the second time as somebody without any privilege
+# The whole suite; root plays it twice, the second time as somebody without any privilege, and what
+# is about containers a third time
+OF_CONTAINERS := tests/api tests/attacks tests/cli tests/kernel
+
 suite: $(VENV)/installed $(VENV)/test-packages
 	@status=0; \
 	$(PYTEST) $(PYTEST_OPTIONS) || status=$$?; \
 	if [ "$$(id -u)" = 0 ]; then \
 		echo "once more, as an ordinary user"; \
 		tools/as-user python -m pytest $(PYTEST_OPTIONS) || status=$$?; \
+		echo "and as one who has subordinate ids"; \
+		tools/as-user --subids python -m pytest $(PYTEST_OPTIONS) $(OF_CONTAINERS) || status=$$?; \
 	fi; \
 	exit $$status
 
@@ -107,7 +112,7 @@ $(VENV)/installed: $(SOURCES) $(VENV)/tools
 	touch $@
 
 $(VENV)/test-packages: $(VENV)/tools
-	@tools/need setpriv=util-linux skopeo umoci getfattr=attr zstd mkfs.xfs=xfsprogs \
-		/usr/share/doc/busybox-static=busybox-static redis-check-rdb=redis-tools
+	@tools/need setpriv=util-linux newuidmap=uidmap useradd=passwd skopeo umoci getfattr=attr \
+		zstd mkfs.xfs=xfsprogs /usr/share/doc/busybox-static=busybox-static redis-check-rdb=redis-tools
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	touch $@
