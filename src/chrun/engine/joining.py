@@ -61,12 +61,13 @@ def _process(layout: Layout, name: str) -> tuple[str, int]:
     containers = find_containers(layout, name)
     if not containers:
         raise NoSuchContainerError(f"cannot join container {name}: none has that name or id")
-    if len(containers) > 1:
+    container, *others = containers
+    if others:
         raise NoSuchContainerError(
             f"cannot join container {name}: there are {len(containers)} whose ids begin so",
             hint="write more of the id",
         )
-    recorded = recorded_process(containers[0].directory) if containers[0].running else None
+    recorded = recorded_process(container.directory) if container.running else None
     if recorded is None or start_time(recorded[0]) != recorded[1]:
         raise ContainerStateError(f"cannot join container {name}: it is not running")
     return f"/proc/{recorded[0]}", recorded[1]
