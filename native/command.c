@@ -186,7 +186,7 @@ static _Noreturn void run_child(const struct command *command, const struct cont
 		error = become(command);
 	/* if nobody receives it, the monitor is dead, and so is this process in a moment */
 	(void)send_failure(c->monitor, (struct failure){ c->position, (uint32_t)-error });
-	_exit(exit_status_of(STEP_EXEC, -error));
+	leave(exit_status_of(STEP_EXEC, -error));
 }
 
 /* Reap what has ended. The exit status of the command once that is among it, else -1. */

@@ -81,7 +81,7 @@ void run_container(const struct plan *plan, const struct options *options,
 	int status = build_and_run(&c, command, monitor, options->gate >= 0);
 
 	if (status >= 0)
-		_exit(status);
+		leave(status);
 	(void)send_failure(c.monitor, (struct failure){ c.position, (uint32_t)-status });
-	_exit(EXIT_CHRUN_FAILED); /* the monitor knows better which */
+	leave(EXIT_CHRUN_FAILED); /* the monitor knows better which */
 }

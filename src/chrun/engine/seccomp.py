@@ -11,7 +11,7 @@ from chrun.linux.seccomp.numbers import known_names
 from chrun.linux.seccomp.pretend import pretend_root_profile
 from chrun.oci.seccomp import documents
 from chrun.oci.seccomp.default import default_profile
-from chrun.oci.seccomp.profile import combine
+from chrun.oci.seccomp.profile import ALLOW, ANSWER_DATA, LOG, TRACE, Case, combine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Fields = tuple[bytes, str, str, bool]  # of runtime.steps.Seccomp
 
 _MAX_BYTES = 1 << 20
+_STARTING = {ALLOW, LOG, TRACE}
 PRETENDS = "let chown, mknod and setuid succeed without effect"
 _PRETEND_REASON = "one id is mapped, and package managers want no more than their success"
 _ALLOWS = "allow only the system calls of a list"
@@ -72,6 +73,7 @@ def make_filters(
     granted = caps.NAMES if bounding is None else bounding
     if seccomp != "default":
         own = _read("seccomp profile", seccomp.encode(), machine, kernel, granted)
+        _check_start(own)
         last = (compile_profile(own, machine), _OBEYS, _OBEY_REASON, False)
         # In a filter of its own: what a profile forbids, chrun-init needs to hand over a listener
         return (*_pretending(machine, asks=asks), last) if single_id else (last,)
@@ -105,6 +107,15 @@ def oci_profile(
 def _pretending(machine: str, *, asks: bool) -> tuple[Fields, ...]:
     program = compile_profile(pretend_root_profile(asks=asks), machine)
     return ((program, PRETENDS, _PRETEND_REASON, asks),)
+
+
+def _check_start(profile: Profile) -> None:
+    """Refuse a profile under which nothing would ever run, not even far enough to say why."""
+    cases = profile.calls.get("execve", (Case(profile.default),))
+    if not any(case.answer & ~ANSWER_DATA in _STARTING for case in cases):
+        raise ContentError(
+            "cannot use the seccomp profile: it lets no program start, for it refuses execve"
+        )
 
 
 def _read(
