@@ -55,14 +55,9 @@ def plan_of(*steps, script="true", namespaces=()):
     return Plan(Clone(namespaces), steps, command, (RemoveCgroups(),))
 
 
-def entering(*groups):
-    """Give what Popen does before chrun-init: go into cgroups."""
-
-    def enter():
-        for group in groups:
-            (group / "cgroup.procs").write_text("0")
-
-    return enter
+def entering(group):
+    """Give the words before a command that is to start in a cgroup."""
+    return ["sh", "-c", 'echo 0 > "$0" && exec "$@"', str(group / "cgroup.procs")]
 
 
 @needs("root", "cgroups 1")
@@ -167,7 +162,7 @@ def test_controllers_are_passed_on_to_the_cgroup(unified):
 
 @needs("root", "hugetlb")
 def test_a_cgroup_with_others_in_it_is_not_divided(unified):
-    with subprocess.Popen(["sleep", "60"], preexec_fn=entering(unified / "shell")) as other:
+    with subprocess.Popen([*entering(unified / "shell"), "sleep", "60"]) as other:
         notes = (Note(errno.EBUSY, "others are in it"),)
         step = limited(unified / "shell", f"{PAGES}=4194304", controllers=("hugetlb",), notes=notes)
         (unified / "cgroup.subtree_control").write_text("+hugetlb")
@@ -183,9 +178,7 @@ def test_the_monitor_divides_its_own_cgroup_and_leaves_it_as_it_was(unified, tmp
     own = unified / "shell"
     step = limited(f"@{UNIFIED}", f"{PAGES}=4194304", controllers=("hugetlb",))
     script = f"grep -h ^0 /proc/self/cgroup /proc/$PPID/cgroup; cat {own}/{NAME}/{PAGES}"
-    process = start_init(
-        plan_of(step, script=script), f"scratch={tmp_path}", preexec_fn=entering(own)
-    )
+    process = start_init(plan_of(step, script=script), f"scratch={tmp_path}", wrapper=entering(own))
     out, errors = process.communicate(timeout=20)
     assert errors == ""
     place = f"0::/{unified.name}/shell/{NAME}"

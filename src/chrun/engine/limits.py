@@ -56,12 +56,11 @@ def parse_duration(text: str) -> int:
     total, rest = 0.0, text
     while rest:
         number = _leading(rest, "0123456789.")
-        rest = rest[len(number) :]
-        unit = _leading(rest, "mshd")
-        rest = rest[len(unit) :]
-        if not _is_decimal(number) or (unit or "s") not in _DURATIONS_MS or (rest and not unit):
+        unit = _leading(rest[len(number) :], "mshd") or ("s" if number == text else "")
+        if not _is_decimal(number) or unit not in _DURATIONS_MS:
             break
-        total += float(number) * _DURATIONS_MS[unit or "s"]
+        total += float(number) * _DURATIONS_MS[unit]
+        rest = rest[len(number) + len(unit) :]
     if rest or not 1 <= total < _MAX_RLIMIT / 1_000_000:
         raise UsageError(
             f"cannot read --timeout {text[:80]!r}: expected a time such as 10s, 5m, 1h or 1m30s"
