@@ -113,6 +113,7 @@ $(VENV)/installed: $(SOURCES) $(VENV)/tools
 
 $(VENV)/test-packages: $(VENV)/tools
 	@tools/need setpriv=util-linux newuidmap=uidmap useradd=passwd skopeo umoci getfattr=attr \
-		zstd mkfs.xfs=xfsprogs /usr/share/doc/busybox-static=busybox-static redis-check-rdb=redis-tools
+		zstd mkfs.xfs=xfsprogs /usr/share/doc/busybox-static=busybox-static redis-check-rdb=redis-tools \
+		bwrap=bubblewrap runc podman
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	touch $@

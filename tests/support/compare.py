@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING
 from chrun.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tests.support.probe import Seen, SeenMount
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _HOST_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
-# Options that are somebody's else: of the disk below, of overlayfs, of this kernel's defaults
-_OPTIONS = frozenset({"ro", "rw", "nosuid", "nodev", "noexec", "nosymfollow"})
+_OPTIONS = ("ro ", "nosuid ", "nodev ", "noexec ")
 _PRIVATE = ("HOSTNAME",)  # variables whose content is another one in every container
 
 
 class Row(Value):
-    """A difference that is expected: a pattern of a fact's name, where it shows, and why."""
+    """A difference that is expected: a pattern of a fact's name, where it shows, and why.
+
+    `where` are names of tools, with " as root" or " as user" behind where it shows for one only.
+    """
 
     pattern: str
     where: frozenset[str]
@@ -42,34 +44,55 @@ def facts(seen: Seen) -> dict[str, object]:
 
 
 def differences(ours: Seen, theirs: Seen) -> dict[str, tuple[object, object]]:
-    """Give the facts that differ, ours first; None for one that only the other has."""
+    """Give the facts that differ, ours first; None for one that only the other has.
+
+    Of what only one of them mounts that alone is told, not all its options.
+    """
     left, right = facts(ours), facts(theirs)
     return {
         name: (left.get(name), right.get(name))
         for name in sorted({*left, *right})
         if left.get(name) != right.get(name)
+        and not (name.startswith(_OPTIONS) and {left.get(name), right.get(name)} & {None})
     }
 
 
-def read_table(document: str, where: str) -> list[Row]:
-    """Read the rows of a document's table of differences that are about one tool."""
-    rows: list[Row] = []
-    for line in (DOCS / document).read_text().splitlines():
-        cells = [cell.strip() for cell in line.split("|")[1:-1]]
-        if len(cells) == 3 and cells[0].startswith("`"):
-            tools = frozenset(name.strip() for name in cells[1].split(","))
-            patterns = [cell.strip("` ") for cell in cells[0].split(",")]
-            rows += [Row(pattern, tools, cells[2]) for pattern in patterns if where in tools]
-    return rows
+def read_table(document: str, tool: str) -> list[Row]:
+    """Read the rows of a document's tables of differences that are about a tool, for who I am."""
+    mine = {tool, f"{tool} as {'root' if os.geteuid() == 0 else 'user'}"}
+    return [row for row in _rows(document) if row.where & mine]
 
 
-def unexplained(found: dict[str, tuple[object, object]], rows: list[Row]) -> dict[str, object]:
+def unexplained(found: Mapping[str, object], rows: list[Row]) -> dict[str, object]:
     """Give the differences that no row of the table is about."""
     return {
         name: both
         for name, both in found.items()
         if not any(fnmatchcase(name, row.pattern) for row in rows)
     }
+
+
+def stale(found: Iterable[str], rows: list[Row]) -> list[str]:
+    """Give the patterns of rows that no difference is about, but for what not every machine has.
+
+    The reason of such a row begins with "where".
+    """
+    names = set(found)
+    return [
+        row.pattern
+        for row in rows
+        if not row.why.startswith("where ")
+        and not any(fnmatchcase(name, row.pattern) for name in names)
+    ]
+
+
+def _rows(document: str) -> Iterator[Row]:
+    for line in (DOCS / document).read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 3 and cells[0].startswith("`"):
+            where = frozenset(name.strip() for name in cells[1].split(","))
+            for pattern in cells[0].split(", "):
+                yield Row(pattern.strip("`"), where, cells[2])
 
 
 def _facts(seen: Seen) -> Iterator[tuple[str, object]]:
@@ -88,8 +111,8 @@ def _facts(seen: Seen) -> Iterator[tuple[str, object]]:
     for name, path in seen.paths.items():
         yield f"path {name}", (path.kind, path.content >= 0, path.write_errno == 0)
         yield f"owner {name}", (path.mode, path.uid, path.gid)
-    for mount in seen.mounts:
-        yield f"mount {mount.target}", _mount_facts(mount)
+    for mount in _visible(seen.mounts):
+        yield from _mount_facts(mount)
     yield from ((f"socket {name}", error) for name, error in seen.sockets.items())
     yield from ((f"attempt {name}", error) for name, error in seen.attempts.items())
     yield from ((f"call {name}", error) for name, error in seen.calls.items())
@@ -104,9 +127,21 @@ def _facts(seen: Seen) -> Iterator[tuple[str, object]]:
         yield f"file /etc/{name}", seen.texts.get(f"/etc/{name}", "").replace(seen.hostname, "%h")
 
 
+def _visible(mounts: Iterable[SeenMount]) -> list[SeenMount]:
+    """Leave out mounts that later ones lie on, or on a directory above."""
+    visible: list[SeenMount] = []
+    for mount in mounts:
+        below = f"{mount.target.rstrip('/')}/"
+        visible = [each for each in visible if not f"{each.target}/".startswith(below)]
+        visible.append(mount)
+    return visible
+
+
 def _of_this_process(namespace: str) -> str:
     return os.readlink(f"/proc/self/ns/{namespace}")
 
 
-def _mount_facts(mount: SeenMount) -> tuple[str, tuple[str, ...]]:
-    return mount.fstype, tuple(sorted((mount.options | mount.super_options) & _OPTIONS))
+def _mount_facts(mount: SeenMount) -> Iterator[tuple[str, object]]:
+    yield f"mount {mount.target}", mount.fstype
+    for option in _OPTIONS:
+        yield option + mount.target, option.strip() in mount.options | mount.super_options

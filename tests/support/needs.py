@@ -37,7 +37,6 @@ _OVERLAY = (
 ACCEPTED_IN_CI = {
     "images": "the official images lie beside the checkout, not in it",
     "docker": "needs a daemon that CI's machine does not run",
-    "podman": "pulls in a whole container stack, which only the benchmarks compare with",
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from chrun.engine.containers import explain
-from chrun.errors import UsageError
+from chrun.errors import UnsupportedError, UsageError
+from chrun.linux import caps
 from chrun.rootfs.copy import copy_layers
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.export.bwrap import export_bwrap
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from chrun.engine.engine import Engine
     from chrun.engine.request import RunRequest
     from chrun.linux.host import Host
+    from chrun.oci.spec import Spec
     from chrun.runtime.export.subject import Export
 
 _EXPORTERS: dict[str, Callable[[Exportable], Export]] = {
@@ -56,6 +58,7 @@ def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Expor
         _filters(composed, engine.host) if kind == "bwrap" else (),
         _profile(composed, engine.host) if kind in {"podman", "oci"} else {},
         directory,
+        tuple(name for name in caps.NAMES if _may_have(name, composed.spec)),
     )
     exported = _EXPORTERS[kind](subject)
     if directory:
@@ -64,6 +67,10 @@ def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Expor
         for path, text in {name: content, **exported.files}.items():
             _write(os.path.join(directory, path), text)
     return exported
+
+
+def _may_have(capability: str, spec: Spec) -> bool:
+    return bool(spec.uid_mappings) or caps.has(caps.effective_mask(), capability)
 
 
 def _filters(composed: Composed, host: Host) -> tuple[bytes, ...]:
@@ -120,6 +127,11 @@ def _make_root(composed: Composed, kind: str, directory: str) -> str:
         raise UsageError(
             f"cannot export to {kind}: it needs a root file system of its own",
             hint="name a new directory for it: --output DIRECTORY",
+        )
+    if composed.spec.uid_mappings and single_ids(composed.spec) is None:
+        raise UnsupportedError(
+            f"cannot export to {kind}: a copied root file system has one owner, this run has many",
+            hint="use --userns host as root, --userns single as another user",
         )
     root_dir = os.path.join(directory, COPY_NAME)
     copy_layers(composed.source.layers, root_dir)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 
+from chrun.errors import UnsupportedError
 from chrun.linux import caps
 from chrun.runtime import namespaces, plan, steps
 from chrun.runtime.export import sh_steps
@@ -234,8 +235,12 @@ def _namespace_words(script: _Arguments) -> Iterator[str]:
         yield "--as-pid-1"
     ids = single_ids(spec) or (spec.process.user.uid, spec.process.user.gid)
     if ids != (0, 0):
+        if not spec.uid_mappings:
+            raise UnsupportedError(
+                f"cannot export to bwrap: started by root it does not become user {ids[0]}",
+                hint="export to sh, or let that user run chrun",
+            )
         yield f"--unshare-user --uid {ids[0]} --gid {ids[1]}"
-        script.leave_out("the user's own ids", "outside of a namespace of its own it is the caller")
     if spec.process.user.additional_gids:
         script.leave_out("supplementary groups", "bubblewrap keeps the caller's")
     if spec.process.terminal:

@@ -10,12 +10,13 @@ import json
 import os
 from typing import TYPE_CHECKING, cast
 
+from chrun.errors import UnsupportedError
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.export.subject import Export
-from chrun.runtime.export.words import below, single_ids
+from chrun.runtime.export.words import below, is_unicode, single_ids, with_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from chrun.oci.spec import Spec, SpecMount
     from chrun.rootfs.rootfs import MachineFile
@@ -36,12 +37,17 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
     Its root file system is expected beside it.
     """
     spec, notes = subject.spec, list(_notes(subject.spec))
+    if single_ids(spec) not in {None, (0, 0)}:
+        raise UnsupportedError(
+            f"cannot export to oci: runtimes want root inside, beside user {spec.process.user.uid}",
+            hint="use -u 0, or run chrun as root or with subordinate ids",
+        )
     name = spec.hostname or host_name
     files = {f"file-{number}": file for number, file in enumerate(_files(subject), 1)}
     fields = spec.to_json()
     fields["ociVersion"] = _VERSION
     fields["root"] = {"path": COPY_NAME, "readonly": spec.root_readonly}
-    fields["process"] = _process(spec, _part(fields, "process"), name)
+    fields["process"] = _process(spec, _part(fields, "process"), name, subject.capabilities)
     fields["mounts"] = [
         *_mounts(spec, notes),
         *(
@@ -80,17 +86,25 @@ def _notes(spec: Spec) -> Iterator[str]:
         yield "the time limit (the runtime spec has no word for it)"
     if spec.init:
         yield "a PID 1 that reaps (the runtime spec has no word for it)"
-    if single_ids(spec) and spec.seccomp:
+    for name in (entry.partition("=")[0] for entry in spec.process.env if not is_unicode(entry)):
+        yield f"{name} as it is (JSON knows Unicode only)"
+    if single_ids(spec):
         yield "chown, mknod and setuid that only seem to succeed (nobody answers for them)"
 
 
-def _process(spec: Spec, process: Document, name: str) -> Document:
+def _process(spec: Spec, process: Document, host_name: str, everything: Sequence[str]) -> Document:
     """Fill in the host name; a user namespace of one id knows no other group."""
-    env = [f"HOSTNAME={name}" if entry == "HOSTNAME=%h" else entry for entry in spec.process.env]
+    env = [
+        f"HOSTNAME={host_name}" if entry == "HOSTNAME=%h" else entry for entry in spec.process.env
+    ]
     user = spec.process.user
     groups = () if single_ids(spec) else user.additional_gids
     ids: Document = {"uid": user.uid, "gid": user.gid, "additionalGids": list(groups)}
-    return {**process, "env": env, "user": ids}
+    completed = {**process, "env": env, "user": ids}
+    if spec.process.capabilities is None:  # of which a runtime would make none
+        names = ("bounding", "effective", "permitted")
+        completed["capabilities"] = {name: list(everything) for name in names}
+    return completed
 
 
 def _mounts(spec: Spec, notes: list[str]) -> Iterator[Document]:
@@ -106,6 +120,8 @@ def _mounts(spec: Spec, notes: list[str]) -> Iterator[Document]:
             words = tuple(_WORDS.get(word, word) for word in options)
             yield _mount(mount.destination, "bind", mount.source, words)
         else:
+            if mount.type == "tmpfs":
+                options = with_mode(options)
             if mount.type == "devpts" and _has_tty_group(spec):
                 options += ["mode=0620", f"gid={_TTY_GROUP}"]
             yield _mount(mount.destination, mount.type, mount.source, options)

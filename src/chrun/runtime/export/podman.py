@@ -10,7 +10,7 @@ import json
 from chrun.runtime.export.sh import header, host_name
 from chrun.runtime.export.shell import quote, quote_all
 from chrun.runtime.export.subject import Export
-from chrun.runtime.export.words import below, single_ids
+from chrun.runtime.export.words import below, is_unicode, single_ids, with_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def export_podman(subject: Exportable) -> Export:
     command = _BREAK.join(filter(None, script.words))
     first = header(subject, "podman 4.3", script.notes)
     name = f"name={host_name(spec.hostname)}"
-    return Export(f"{first}\nset -eu\n{name}\n{filter_lines}{command}\n", tuple(script.notes))
+    text = f"{first}\nset -eu\n{name}\n{filter_lines}{command}\n"
+    return Export(text, tuple(script.notes))
 
 
 def _add_process(script: _Arguments) -> None:
@@ -79,6 +80,8 @@ def _add_process(script: _Arguments) -> None:
     for entry in process.env:
         if entry != "HOSTNAME=%h":  # podman sets it by itself
             script.add("--env", entry)
+        if not is_unicode(entry):
+            script.leave_out(f"{entry.partition('=')[0]} as it is", "podman knows Unicode only")
     if process.terminal:
         script.words.append("--tty")
     if script.subject.spec.init:
@@ -92,10 +95,9 @@ def _add_security(script: _Arguments) -> None:
         script.words.append("--cap-add=ALL")
     else:
         script.words.append("--cap-drop=ALL")
-        for name in sets.bounding:
+        # What podman adds for a user it makes ambient, so such a user's bounding set is left small
+        for name in sets.ambient if spec.process.user.uid else sets.bounding:
             script.add("--cap-add", name)
-        if spec.process.user.uid and sets.bounding != sets.ambient:
-            script.leave_out("no capabilities for the user", "podman makes added ones ambient")
     if spec.process.no_new_privileges:
         script.words.append("--security-opt=no-new-privileges")
     if spec.masked_paths:
@@ -123,8 +125,8 @@ def _add_namespaces(script: _Arguments) -> None:
         for flag, mappings in (("--uidmap", spec.uid_mappings), ("--gidmap", spec.gid_mappings)):
             for mapping in mappings:
                 script.add(flag, f"{mapping.container_id}:{mapping.host_id}:{mapping.size}")
-    elif single := single_ids(spec):
-        script.leave_out(f"the one user {single[0]}", "podman maps all subordinate ids there are")
+    elif (single := single_ids(spec)) and single != (0, 0):
+        script.words.append(f"--userns=keep-id:uid={single[0]},gid={single[1]}")
 
 
 def _add_limits(script: _Arguments) -> None:
@@ -144,7 +146,7 @@ def _add_limits(script: _Arguments) -> None:
     for throttle in resources.throttles:
         script.leave_out(f"a rate of disk {throttle.major}:{throttle.minor}", "podman takes names")
     if spec.process.rlimits:
-        script.leave_out("the caller's other limits", "podman has its own defaults")
+        script.leave_out("the caller's other limits", "podman has defaults of its own")
     else:
         script.words.append("--ulimit=host")
     for limit in spec.process.rlimits:
@@ -161,7 +163,7 @@ def _add_mount(script: _Arguments, mount: SpecMount) -> None:
     if mount.subpath or mount.layers or mount.type not in {"bind", "tmpfs", "overlay"}:
         script.leave_out(f"what is mounted on {target}", f"podman run has no such {mount.type}")
     elif mount.type == "tmpfs":
-        script.add("--tmpfs", ":".join(filter(None, [target, ",".join(mount.options)])))
+        script.add("--tmpfs", f"{target}:{','.join(with_mode(mount.options))}")
     elif ":" in mount.source + target:
         script.leave_out(f"{mount.source} on {target}", "podman's volumes have no colons")
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+
 from chrun.errors import UnsupportedError
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime import limits, namespaces, plan, steps, trees, users
@@ -165,9 +167,9 @@ def _mount_lines(step: Step, script: Script) -> list[str] | None:
         case trees.Place():
             return _placed_lines(step, script)
         case steps.Node():
-            return [
-                f'mknod -m {step.mode:o} "$root"{quote(step.target)} c {step.major} {step.minor}'
-            ]
+            kind = "b" if stat.S_ISBLK(step.mode) else "c"
+            device = f'"$root"{quote(step.target)} {kind} {step.major} {step.minor}'
+            return [f"mknod -m {stat.S_IMODE(step.mode):o} {device}"]
         case steps.Link():
             return [f'ln -s {quote(step.points_to)} "$root"{quote(step.target)}']
         case steps.File():

@@ -20,7 +20,8 @@ class Exportable(Value):
     `directory` is where the export will lie, "" for nowhere; `root_dir` a complete root file system
     that belongs to it, "" where the layers are to be stacked. `filters` are BPF programs that need
     nobody to answer them, `profile` says the same as `linux.seccomp` of the runtime spec; both are
-    empty for no filter, or where the format does not want them.
+    empty for no filter, or where the format does not want them. `capabilities` are those that the
+    caller has, or in a user namespace will have.
     """
 
     image: str
@@ -33,6 +34,7 @@ class Exportable(Value):
     filters: tuple[bytes, ...] = ()
     profile: Mapping[str, object] = {}
     directory: str = ""
+    capabilities: tuple[str, ...] = ()
 
 
 class Export(Value):

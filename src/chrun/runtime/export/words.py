@@ -8,6 +8,8 @@ from chrun.linux import caps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from chrun.oci.spec import IdMapping, Spec
 
 _MOUNT_FLAGS = (
@@ -34,6 +36,17 @@ def capability_words(mask: int) -> list[str]:
 def below(target: str) -> str:
     """Give a path inside as a plain one: one slash between names, none at the end."""
     return "/" + os.path.normpath(target).strip("/")
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether JSON can hold a text: bytes that are no UTF-8 it cannot."""
+    return not any("\ud800" <= mark <= "\udfff" for mark in text)
+
+
+def with_mode(options: Iterable[str]) -> list[str]:
+    """Give a tmpfs's options with the mode that the kernel would choose, and other tools do not."""
+    words = list(options)
+    return words if any(word.startswith("mode=") for word in words) else [*words, "mode=1777"]
 
 
 def single_ids(spec: Spec) -> tuple[int, int] | None:

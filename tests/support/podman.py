@@ -1,0 +1,33 @@
+"""Podman as this machine lets it run: with runc, without systemd, storing plain directories."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Its defaults want to raise limits, which not every root may
+_CONTAINERS = """\
+[containers]
+default_ulimits = []
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+"""
+_STORAGE = '[storage]\ndriver = "vfs"\ngraphroot = "{0}/store"\nrunroot = "{0}/run"\n'
+
+
+def podman_environment(directory: Path) -> dict[str, str]:
+    """Give the environment in which podman keeps everything in a directory."""
+    (directory / "containers.conf").write_text(_CONTAINERS)
+    (directory / "storage.conf").write_text(_STORAGE.format(directory))
+    return {
+        **os.environ,
+        "HOME": str(directory),
+        "XDG_RUNTIME_DIR": str(directory),
+        "CONTAINERS_CONF": str(directory / "containers.conf"),
+        "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
+    }
