@@ -19,7 +19,7 @@ def choose_rung(host: Host, wanted: Isolation) -> tuple[Rung, tuple[str, ...]]:
     """
     lack = host.lack_of("namespaces")
     if wanted == "chroot":
-        if not host.privileged and host.uid != 0:
+        if not host.may_chroot:
             raise UnsupportedError(
                 "cannot use --isolation chroot: chroot(2) is for root",
                 hint="as an ordinary user use --isolation namespaces",
@@ -29,7 +29,7 @@ def choose_rung(host: Host, wanted: Isolation) -> tuple[Rung, tuple[str, ...]]:
         lack = host.lack_of("proc")  # others do without a pid namespace: engine/descent.py
     if lack is None:
         return ("confined" if wanted == "auto" else wanted), ()
-    if wanted != "auto" or not host.privileged:
+    if wanted != "auto" or not host.may_chroot:
         raise UnsupportedError(f"cannot isolate the container: {lack.why}", hint=lack.hint)
     notice = f"only the root directory is changed (--isolation chroot): {lack.why}"
     return "chroot", (f"{notice}; {lack.hint}" if lack.hint else notice,)

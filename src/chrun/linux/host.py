@@ -31,6 +31,8 @@ class Host(Value):
     and give files to anybody; root of a user namespace is an ordinary user here. `lacks` is what
     asking the kernel (`runtime/probe.py`) showed to be missing. `refusal` and `remedy` are the
     likely reason, should user namespaces be refused, and the way out; "" for who needs none.
+    `may_chroot` is what the lowest rung needs: root of a container has that and little else. Some
+    of those may not let go of their supplementary groups (`keeps_groups`).
     """
 
     uid: int
@@ -40,6 +42,8 @@ class Host(Value):
     release: str
     refusal: str = ""
     remedy: str = ""
+    may_chroot: bool = False
+    keeps_groups: bool = False
     lacks: tuple[Lack, ...] = ()
 
     def lack_of(self, what: Fact) -> Lack | None:
@@ -56,7 +60,9 @@ class Host(Value):
 def read_host() -> Host:
     """Ask who and where this process is, without trying anything."""
     uname = os.uname()
-    privileged = caps.has(caps.effective_mask(), "CAP_SYS_ADMIN") and has_all_ids()
+    effective = caps.effective_mask()
+    privileged = caps.has(effective, "CAP_SYS_ADMIN") and has_all_ids()
+    may_chroot = caps.has(effective, "CAP_SYS_CHROOT")
     refusal, remedy = ("", "") if privileged else why_no_user_namespace()
     return Host(
         uid=os.geteuid(),
@@ -66,6 +72,8 @@ def read_host() -> Host:
         release=uname.release,
         refusal=refusal,
         remedy=remedy,
+        may_chroot=may_chroot,
+        keeps_groups=may_chroot and read_first_line("/proc/self/setgroups") == "deny",
     )
 
 
@@ -91,7 +99,9 @@ _USERNS_SWITCHES = (
         "sysctl kernel.unprivileged_userns_clone=1",
     ),
     ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
+    ("/proc/sys/user/max_mnt_namespaces", "0", "sysctl user.max_mnt_namespaces=10000"),
 )
+_FILTERED = "Seccomp:\t2\n"  # in /proc/PID/status: SECCOMP_MODE_FILTER
 
 
 def why_no_user_namespace() -> tuple[str, str]:
@@ -100,12 +110,23 @@ def why_no_user_namespace() -> tuple[str, str]:
         if read_first_line(path) == forbidding:
             name = path.removeprefix("/proc/sys/").replace("/", ".")
             return f"this system restricts them ({name}={forbidding})", f"ask for: {remedy}"
-    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
+    if _is_filtered():
         return (
-            "the container that chrun itself runs in forbids them",
-            "start that container with --security-opt seccomp=unconfined, or run as its root",
+            "the container or service that chrun itself runs in forbids them, by a system call "
+            "filter",
+            "start that with --security-opt seccomp=unconfined (docker, podman, chrun), "
+            "seccompProfile Unconfined (Kubernetes), or run chrun as its root",
         )
     return "the kernel or its security policy refuses them", 'see "chrun info"'
+
+
+def _is_filtered() -> bool:
+    """Say whether system calls of this process go through a filter: proc(5), seccomp(2)."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return _FILTERED in status.read()
+    except OSError:
+        return False
 
 
 def read_first_line(path: str) -> str:

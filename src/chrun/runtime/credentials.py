@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from chrun.runtime.steps import Seccomp, Step
 
 
-def plan_credentials(spec: Spec, filters: tuple[Seccomp, ...]) -> Iterator[Step]:
+def plan_credentials(
+    spec: Spec, filters: tuple[Seccomp, ...], *, keep_groups: bool = False
+) -> Iterator[Step]:
     """Who the process is and what it may do: ids, capabilities, no_new_privs, seccomp last.
 
     Ids come before capabilities, for setuid needs CAP_SETUID; no_new_privs comes before seccomp,
@@ -21,12 +23,14 @@ def plan_credentials(spec: Spec, filters: tuple[Seccomp, ...]) -> Iterator[Step]
     that it might forbid. Without no_new_privs a filter comes while the capability is there: before
     a change of user, which takes it away, unless only one user exists. A profile must then leave
     what the steps behind it need.
+
+    `keep_groups` where the user namespace that this runs in has setgroups(2) denied.
     """
     process, user = spec.process, spec.process.user
     single_id = sum(mapping.size for mapping in spec.uid_mappings) == 1
     if not process.no_new_privileges and not single_id:
         yield from filters
-    yield User(user.uid, user.gid, user.additional_gids, keep_groups=single_id)
+    yield User(user.uid, user.gid, user.additional_gids, keep_groups or single_id)
     if not process.no_new_privileges and single_id:
         yield from filters
     if sets := process.capabilities:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from chrun.linux.host import Host
 
 
+PROCESS_LIMIT = Note(
+    errno.EAGAIN,
+    "this user, or the cgroup, may have no more processes",
+    "see ulimit -u, and pids.max of the cgroup",
+)
 USERNS_LIMIT = Note(
     errno.ENOSPC,
     "the limit of user namespaces is reached",
@@ -21,13 +26,25 @@ USERNS_LIMIT = Note(
 def clone_notes(host: Host) -> tuple[Note, ...]:
     """Explain a refused clone(2) with CLONE_NEWUSER."""
     if host.privileged:
-        return ()
+        return (PROCESS_LIMIT,)
+    why, hint = host.refusal, host.remedy
+    return (
+        *id_map_notes(host),
+        PROCESS_LIMIT,
+        USERNS_LIMIT if "max_user_namespaces" not in hint else Note(errno.ENOSPC, why, hint),
+        Note(errno.EINVAL, "this kernel has no user namespaces", "Linux 3.8 or later has them"),
+    )
+
+
+def id_map_notes(host: Host) -> tuple[Note, ...]:
+    """Explain a user namespace in which nothing is allowed.
+
+    AppArmor lets one be made and takes all capabilities in it away, so that the map is refused.
+    """
     why, hint = host.refusal, host.remedy
     return (
         Note(errno.EPERM, f"operation not permitted: {why}", hint),
         Note(errno.EACCES, f"permission denied: {why}", hint),
-        USERNS_LIMIT if "max_user_namespaces" not in hint else Note(errno.ENOSPC, why, hint),
-        Note(errno.EINVAL, "this kernel has no user namespaces", "Linux 3.8 or later has them"),
     )
 
 

@@ -71,7 +71,7 @@ def plan_container(
             *steps,
             WorkingDirectory(process.cwd),
             *_resource_limits(process),
-            *plan_credentials(spec, filters),
+            *plan_credentials(spec, filters, keep_groups=host.keeps_groups and not spec.namespaces),
         ),
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
         cleanup=(*limited.cleanup, *_removals(spec, keep=keep)),

@@ -11,7 +11,13 @@ from chrun.errors import SandboxError
 from chrun.linux.host import Lack
 from chrun.linux.seccomp.pretend import pretend_root_filter
 from chrun.runtime import launch
-from chrun.runtime.notes import PROC_NOTES, clone_notes, namespace_notes, overlay_notes
+from chrun.runtime.notes import (
+    PROC_NOTES,
+    clone_notes,
+    id_map_notes,
+    namespace_notes,
+    overlay_notes,
+)
 from chrun.runtime.plan import Clone, Plan
 from chrun.runtime.steps import (
     Base,
@@ -87,7 +93,7 @@ def _trial(
     least = ("mount",) if host.privileged else ("user", "mount")
     start: tuple[Step, ...] = (Propagation(), Base(base_dir, "mode=755"))
     if not host.privileged:
-        start = (IdMap(f"0 {host.uid} 1", f"0 {host.gid} 1", True), *start)
+        start = (IdMap(f"0 {host.uid} 1", f"0 {host.gid} 1", True, id_map_notes(host)), *start)
     return Plan(Clone((*least, *optional), clone_notes(host)), (*start, *steps))
 
 

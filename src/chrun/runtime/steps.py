@@ -84,6 +84,7 @@ class IdMap(Step):
     uid_map: str
     gid_map: str
     deny_setgroups: bool
+    explained: tuple[Note, ...] = ()
 
     def describe(self) -> str:
         return super().describe().replace("\n", ", ")  # an error has one line

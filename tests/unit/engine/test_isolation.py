@@ -8,7 +8,8 @@ from chrun.engine.isolation import choose_rung
 from chrun.errors import UnsupportedError
 from chrun.linux.host import Host, Lack
 
-ROOT = Host(uid=0, gid=0, privileged=True, machine="x86_64", release="6.1.0-10")
+ROOT = Host(uid=0, gid=0, privileged=True, machine="x86_64", release="6.1.0-10", may_chroot=True)
+NESTED_ROOT = ROOT.replace(privileged=False)  # of a container without CAP_SYS_ADMIN
 USER = Host(uid=1000, gid=1000, privileged=False, machine="x86_64", release="6.1.0-10")
 
 
@@ -21,9 +22,12 @@ def test_auto_is_the_strongest_rung_where_nothing_is_missing(host):
     assert choose_rung(host, "auto") == ("confined", ())
 
 
-@pytest.mark.parametrize("what", ["namespaces", "proc"])
-def test_auto_falls_to_chroot_for_root_and_says_so(what):
-    rung, (notice,) = choose_rung(lacking(ROOT, what), "auto")
+@pytest.mark.parametrize(
+    ("host", "what"),
+    [(ROOT, "namespaces"), (ROOT, "proc"), (NESTED_ROOT, "namespaces")],
+)
+def test_auto_falls_to_chroot_for_root_and_says_so(host, what):
+    rung, (notice,) = choose_rung(lacking(host, what), "auto")
     assert rung == "chroot"
     assert "only the root directory is changed" in notice
     assert "this kernel is too small; take another one" in notice
