@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -63,6 +64,14 @@ def server(registry):
 def fresh(tmp_path):
     """The command with a store of its own."""
     return Chrun(tmp_path / "data")
+
+
+@pytest.fixture
+def open_door():
+    """The command with a store in a directory that everybody may enter."""
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Chrun(Path(directory) / "data")
 
 
 def owner_outside(chrun, *words):
@@ -139,10 +148,11 @@ def test_what_a_container_with_ids_of_its_own_writes_is_roots_on_the_disk(fresh,
 
 
 @needs("root")
-def test_a_containers_root_does_not_reach_into_the_store(chrun, box):
+def test_a_containers_root_does_not_reach_into_the_store(open_door, box):
     """CVE-2021-21284: who has the ids outside finds no way to layers and other containers."""
-    first, _count = owner_outside(chrun, "--userns", "auto", box)
-    for path in (chrun.home, chrun.home / "layers", chrun.layers()[0], chrun.home / "base"):
+    first, _count = owner_outside(open_door, "-q", "--userns", "auto", box)
+    (layer,) = open_door.layers()
+    for path in (open_door.home, open_door.home / "layers", layer, open_door.home / "base"):
         listing = subprocess.run(
             ["setpriv", f"--reuid={first}", f"--regid={first}", "--clear-groups", "ls", path],
             capture_output=True, text=True, check=False,
