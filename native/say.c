@@ -35,15 +35,29 @@ void say_as_it_is(const char *text)
 	flush(&line);
 }
 
+static bool is_between(char byte, unsigned char least, unsigned char most)
+{
+	return (unsigned char)byte >= least && (unsigned char)byte <= most;
+}
+
+/* What ends a line, or turns text around so that it reads as something else (CVE-2021-42574):
+ * U+200E to 200F, U+2028 to 202E, U+2066 to 2069. */
+static bool turns_text(const char *text)
+{
+	if (strncmp(text, "\xe2\x80", 2) == 0)
+		return is_between(text[2], 0x8e, 0x8f) || is_between(text[2], 0xa8, 0xae);
+	return strncmp(text, "\xe2\x81", 2) == 0 && is_between(text[2], 0xa6, 0xa9);
+}
+
 /* The length of the control character that a text starts with, 0 for anything else. Some are two
  * bytes of UTF-8: U+009B begins escape sequences as ESC [ does. */
 static size_t control_length(const char *text)
 {
-	unsigned char first = (unsigned char)text[0], second = (unsigned char)text[1];
-
-	if (first < ' ' || first == 0x7f)
+	if (is_between(text[0], 0, 0x1f) || text[0] == 0x7f)
 		return 1;
-	return first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0;
+	if (text[0] == '\xc2' && is_between(text[1], 0x80, 0x9f))
+		return 2;
+	return turns_text(text) ? 3 : 0;
 }
 
 void add_text(struct line *line, const char *text)
