@@ -53,6 +53,7 @@ def _facts(engine: Engine, host: Host) -> Iterator[MachineFact]:
     yield _owners(engine, host)
     yield _limits()
     yield _cgroups()
+    yield _limitable(host)
 
 
 def _user(host: Host) -> str:
@@ -105,7 +106,9 @@ def _limits() -> MachineFact:
     name = "raising limits"
     if caps.has(caps.effective_mask(), "CAP_SYS_RESOURCE"):
         return MachineFact(name, "yes")
-    return MachineFact(name, "no", "CAP_SYS_RESOURCE is missing: limits stay as they are or shrink")
+    return MachineFact(
+        name, "no", "CAP_SYS_RESOURCE is missing: --ulimit goes up to the hard limits"
+    )
 
 
 def _cgroups() -> MachineFact:
@@ -117,6 +120,14 @@ def _cgroups() -> MachineFact:
         mixed = os.path.exists("/sys/fs/cgroup/unified/cgroup.controllers")
         return MachineFact("cgroups", "versions 1 and 2 mixed" if mixed else "version 1")
     return MachineFact("cgroups", "none", "no cgroup file system is mounted on /sys/fs/cgroup")
+
+
+def _limitable(host: Host) -> MachineFact:
+    """Tell what this user can limit by cgroups: memory, processors and the rest, one by one."""
+    from chrun.engine.limiting import limits_to_be_had
+
+    possible, why, hint = limits_to_be_had(host)
+    return MachineFact("limits", ", ".join(possible) or "none by cgroups", why, hint)
 
 
 def _free_gigabytes(path: str) -> int:

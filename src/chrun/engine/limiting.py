@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.cgroups import read_cgroups
-from chrun.oci.spec import Rlimit
+from chrun.oci.spec import Process, Resources, Rlimit, Spec, Throttle
 from chrun.runtime.limits import plan_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chrun.linux.host import Host
-    from chrun.oci.spec import Resources, Spec
     from chrun.runtime.plan import Limited
 
 _COUNTED_BY_NAMESPACE = 5, 14  # since when a user namespace's processes are counted by themselves
@@ -42,7 +41,28 @@ def settle_limits(
         return left, plan_limits(left, cgroups, host), (notice,)
 
 
-def _counted(spec: Spec, asked: Resources, host: Host) -> object:
+def limits_to_be_had(host: Host) -> tuple[tuple[str, ...], str, str]:
+    """Give the limits that could be put into force here, why others could not, and the remedy."""
+    cgroups = read_cgroups()
+    possible: list[str] = []
+    why = hint = ""
+    samples = {
+        "memory": Resources(memory=1 << 30),
+        "processes": Resources(pids=100),
+        "processor time": Resources(cpu_quota=100_000),
+        "processors": Resources(cpus=str(min(cgroups.processors))),
+        "disk rates": Resources(throttles=(Throttle("rbps", 0, 0, 1),)),
+    }
+    for name, resources in samples.items():
+        try:
+            plan_limits(Spec(Process(()), resources=resources), cgroups, host)
+            possible.append(name)
+        except UnsupportedError as error:
+            why, hint = why or str(error).partition(": ")[2], hint or error.hint
+    return tuple(possible), why, hint
+
+
+def _counted(spec: Spec, asked: Resources, host: Host) -> Process:
     """Limit processes by setrlimit(2), which works where the container's are counted apart."""
     process, name = spec.process, "RLIMIT_NPROC"
     taken = any(limit.name == name for limit in process.rlimits)
