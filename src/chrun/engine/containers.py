@@ -129,7 +129,7 @@ def _prepare(
             root = f"{container.directory}/{COPY_NAME}"
             copy_for(users, engine.store.layout, composed.rootfs.layers, root)
         if request.keep:
-            save_spec(container, composed.spec.to_json(_profile_json(engine.host, composed.spec)))
+            save_spec(container, composed.spec.to_json(profile_json(engine.host, composed.spec)))
     except BaseException:
         remove_container(engine.store.layout, container)
         engine.clear_up()
@@ -263,7 +263,11 @@ def _plan_filters(
     return plan_filters(engine.store.layout, engine.host, spec, architecture, optional=optional)
 
 
-def _profile_json(host: Host, spec: Spec) -> dict[str, object]:
+def profile_json(host: Host, spec: Spec) -> dict[str, object]:
+    """Give the filter as `linux.seccomp` of the runtime spec, {} for none.
+
+    What it lets only seem to succeed, where one id is mapped, is not part of it.
+    """
     if not spec.seccomp:
         return {}
     from chrun.engine.seccomp import oci_profile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.engine.containers import explain
+from chrun.engine.containers import explain, profile_json
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux import caps
 from chrun.rootfs.copy import copy_layers
@@ -56,7 +56,7 @@ def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Expor
         composed.plan,
         _make_root(composed, kind, directory),
         _filters(composed, engine.host) if kind == "bwrap" else (),
-        _profile(composed, engine.host) if kind in {"podman", "oci"} else {},
+        profile_json(engine.host, composed.spec) if kind in {"podman", "oci"} else {},
         directory,
         tuple(name for name in caps.NAMES if _may_have(name, composed.spec)),
     )
@@ -91,20 +91,6 @@ def _filters(composed: Composed, host: Host) -> tuple[bytes, ...]:
         bounding=None if sets is None else sets.bounding,
     )
     return tuple(program for program, *_ in fields)
-
-
-def _profile(composed: Composed, host: Host) -> dict[str, object]:
-    """Give the profile for other runtimes; what it lets only seem to succeed is not part of it."""
-    from chrun.engine.seccomp import oci_profile
-
-    spec = composed.spec
-    if not spec.seccomp:
-        return {}
-    sets = spec.process.capabilities
-    bounding = None if sets is None else sets.bounding
-    return oci_profile(
-        host.machine, host.kernel, spec.seccomp, sealed=spec.sealed, bounding=bounding
-    )
 
 
 def _make_directory(output: str) -> str:
