@@ -8,7 +8,7 @@ from chrun.engine.descent import OPTIONAL_NAMESPACES, why_without
 from chrun.engine.isolation import choose_rung
 from chrun.engine.subid_trial import explained
 from chrun.engine.subordinate import find_subordinate
-from chrun.errors import UnsupportedError
+from chrun.errors import StoreError, UnsupportedError
 from chrun.linux import caps
 from chrun.linux.host import read_first_line, read_host
 from chrun.linux.mountinfo import find_mount
@@ -31,20 +31,22 @@ class MachineFact(Value):
     hint: str = ""
 
 
-def describe_machine(engine: Engine) -> tuple[MachineFact, ...]:
-    """Ask the kernel anew, by trying, and give what it allowed."""
+def describe_machine(
+    engine: Engine, root: str, refused: StoreError | None = None
+) -> tuple[MachineFact, ...]:
+    """Ask the kernel anew, by trying, and give what it allowed.
+
+    `refused` is why the engine's data directory is not `root` but a temporary one.
+    """
     host = read_host()
     host = host.replace(lacks=engine.probe(host))
-    return tuple(_facts(engine, host))
+    return tuple(_facts(engine, host, _data_directory(engine, root, refused)))
 
 
-def _facts(engine: Engine, host: Host) -> Iterator[MachineFact]:
-    root = engine.store.layout.root
-    mount = find_mount(root)
-    where = f"{root} ({mount.fstype}, {_free_gigabytes(root)} GB free)" if mount else root
+def _facts(engine: Engine, host: Host, data_directory: MachineFact) -> Iterator[MachineFact]:
     yield MachineFact("user", _user(host))
     yield MachineFact("kernel", f"Linux {host.release} {host.machine}")
-    yield MachineFact("data directory", where)
+    yield data_directory
     yield _rung(host)
     yield from _namespaces(host)
     yield _tried("/proc", "one of its own", host.lack_of("proc"), "the caller's")
@@ -54,6 +56,18 @@ def _facts(engine: Engine, host: Host) -> Iterator[MachineFact]:
     yield _limits()
     yield _cgroups()
     yield _limitable(host)
+
+
+def _data_directory(engine: Engine, root: str, refused: StoreError | None) -> MachineFact:
+    name = "data directory"
+    if refused:
+        return MachineFact(name, "none", str(refused), refused.hint)
+    mount = find_mount(root)
+    where = f"{root} ({mount.fstype}, {_free_gigabytes(root)} GB free)" if mount else root
+    if os.access(engine.store.layout.containers_dir, os.W_OK):
+        return MachineFact(name, where)
+    hint = "choose another place with --root or CHRUN_HOME"
+    return MachineFact(name, where, "it cannot be written to", hint)
 
 
 def _user(host: Host) -> str:
@@ -107,7 +121,7 @@ def _limits() -> MachineFact:
     if caps.has(caps.effective_mask(), "CAP_SYS_RESOURCE"):
         return MachineFact(name, "yes")
     return MachineFact(
-        name, "no", "CAP_SYS_RESOURCE is missing: --ulimit goes up to the hard limits"
+        name, "no", "CAP_SYS_RESOURCE is missing: --ulimit ends at hard limits"
     )
 
 
