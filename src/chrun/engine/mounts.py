@@ -122,7 +122,7 @@ def parse_tmpfs(text: str) -> SpecMount:
 def tmpfs_mount(target: str, options: tuple[str, ...]) -> SpecMount:
     """Give a tmpfs that has docker's defaults where the options say nothing else."""
     defaults = [word for word in ("noexec", "nosuid", "nodev") if word[2:] not in options]
-    kept = [word for word in options if word not in {"rw", "exec", "suid", "dev", *defaults}]
+    kept = [word for word in options if word not in defaults]
     return SpecMount(target, "tmpfs", "tmpfs", (*defaults, *kept))
 
 

@@ -65,10 +65,10 @@ def test_host_names_that_would_write_more_than_a_name(name):
         parse_hostname(name)
 
 
-def test_a_named_volume_says_what_to_write_instead():
+def test_what_is_neither_a_path_nor_a_name_says_what_to_write_instead():
     with pytest.raises(UsageError) as caught:
-        parse_volume("data:/x")
-    assert "./data:/x" in caught.value.hint
+        parse_volume("my data:/x")
+    assert "./my data:/x" in caught.value.hint
 
 
 def test_tmpfs_has_dockers_defaults_unless_they_are_lifted():
