@@ -79,7 +79,9 @@ def plan_container(
 
 
 def _clone_notes(spec: Spec, host: Host) -> tuple[Note, ...]:
-    return clone_notes(host) or (USERNS_LIMIT,) if "user" in spec.namespaces else ()
+    if "user" not in spec.namespaces:
+        return ()
+    return clone_notes(host) + ((USERNS_LIMIT,) if host.privileged else ())
 
 
 def _removals(spec: Spec, *, keep: bool) -> Iterator[Step]:

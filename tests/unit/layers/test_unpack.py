@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -390,3 +391,21 @@ def test_alpines_root_file_system_is_the_same_as_tar_makes_it(tmp_path: Path) ->
     content = archive.read_bytes()
     assert unpack(content, tmp_path / "ours") == digest_of(gzip.decompress(content))
     assert snapshot(tmp_path / "ours") == snapshot(tmp_path / "theirs")
+
+
+@needs("root")
+def test_mapped_owners_are_kept_but_for_devices_and_the_top(tmp_path):
+    tree = {
+        "./": directory(0o500, uid=5, gid=6),
+        "dir": directory(0o000, uid=7, gid=8),
+        "dir/file": file("x", 0o4755, uid=7, gid=9),
+        "disk": device("b", 8, 0, uid=3),
+    }
+    unpack(tree, tmp_path / "layer", owners=Owners.MAPPED)
+    top, disk = (tmp_path / "layer").stat(), (tmp_path / "layer/disk").stat()
+    assert (top.st_uid, top.st_gid, stat.S_IMODE(top.st_mode)) == (0, 0, 0o700)
+    assert stat.S_ISREG(disk.st_mode)
+    assert (disk.st_size, disk.st_uid) == (0, 3)
+    inner, setuid = ((tmp_path / "layer" / name).stat() for name in ("dir", "dir/file"))
+    assert (inner.st_uid, stat.S_IMODE(inner.st_mode)) == (7, 0)
+    assert (setuid.st_gid, stat.S_IMODE(setuid.st_mode)) == (9, 0o4755)
