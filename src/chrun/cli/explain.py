@@ -9,6 +9,7 @@ from chrun.cli.options import Command, Option
 from chrun.cli.output import printable
 from chrun.cli.run_options import RUN_OPTIONS, parse_run
 from chrun.engine.containers import explain
+from chrun.engine.spare import open_somewhere
 from chrun.runtime.explain import explain_json, explain_text
 
 TYPE_CHECKING = False
@@ -41,11 +42,14 @@ def run(words: Sequence[str], root: str) -> int:
     if request is None:
         sys.stdout.write(COMMAND.help_text())
         return 0
-    engine = open_engine(root, quiet=parsed.flag("quiet"))
-    if parsed.flag("export"):
-        return _export(engine, request, parsed)
-    composed = explain(engine, request)
-    for notice in () if parsed.flag("quiet") else composed.notices:
+    quiet = parsed.flag("quiet")
+    with open_somewhere(root, lambda place: open_engine(place, quiet=quiet)) as (engine, refused):
+        if refused:
+            engine.notices += (f"{refused}; what follows is said of a temporary one",)
+        if parsed.flag("export"):
+            return _export(engine, request, parsed)
+        composed = explain(engine, request)
+    for notice in () if quiet else composed.notices:
         sys.stderr.write(f"chrun: {printable(notice)}\n")
     plan = composed.plan
     if parsed.text("format") == "json":

@@ -7,6 +7,7 @@ import sys
 from chrun.cli.engine import open_engine
 from chrun.cli.options import Command, Option, parse_options
 from chrun.engine.info import describe_machine
+from chrun.engine.spare import open_somewhere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def run(words: Sequence[str], root: str) -> int:
     if parsed.flag("help"):
         sys.stdout.write(COMMAND.help_text())
         return 0
-    facts = describe_machine(open_engine(root, quiet=True))
+    with open_somewhere(root, lambda place: open_engine(place, quiet=True)) as (engine, refused):
+        facts = describe_machine(engine, root, refused)
     if parsed.text("format") == "json":
         import json
 

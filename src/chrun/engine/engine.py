@@ -149,11 +149,19 @@ class Engine:
         return host.replace(lacks=lacks)
 
     def probe(self, host: Host) -> tuple[Lack, ...]:
-        """Ask the kernel, by trying, what this user may not do with this store."""
+        """Ask the kernel, by trying, what this user may not do with this store.
+
+        Where it cannot be written to, what they may not do elsewhere: containers need not write.
+        """
         from chrun.runtime.probe import probe_host
 
         layout = self.store.layout
-        container = create_container(layout, "", name="", keep=False)
+        try:
+            container = create_container(layout, "", name="", keep=False)
+        except StoreError as error:
+            from chrun.engine.spare import probe_elsewhere
+
+            return probe_elsewhere(host, error)
         try:
             return probe_host(host, layout.base_dir, container.directory)
         finally:

@@ -120,9 +120,7 @@ def _limits() -> MachineFact:
     name = "raising limits"
     if caps.has(caps.effective_mask(), "CAP_SYS_RESOURCE"):
         return MachineFact(name, "yes")
-    return MachineFact(
-        name, "no", "CAP_SYS_RESOURCE is missing: --ulimit ends at hard limits"
-    )
+    return MachineFact(name, "no", "CAP_SYS_RESOURCE is missing: --ulimit ends at hard limits")
 
 
 def _cgroups() -> MachineFact:

@@ -43,11 +43,13 @@ def copy_layers(layers: Sequence[str], root: str) -> None:
 
     Whiteouts and opaque directories take away what the layers below brought; hard links within a
     layer, sparse files, owners, modes, times and extended attributes are kept. Owners that this
-    user cannot give away become his. RootfsError when a file cannot be read or written.
+    user cannot give away become his. RootfsError when a file cannot be read or written, or
+    nothing there could be executed.
     """
     source = ""
     try:
         os.mkdir(root)
+        _check_executable(root)
         for source in layers:
             _copy_layer(source, root)
     except OSError as error:
@@ -68,6 +70,15 @@ def copy_directories(sources: Sequence[int], root: str) -> None:
         raise RootfsError(f"cannot copy a directory to {root}: {happened}") from error
     except RecursionError as error:
         raise RootfsError(f"cannot copy to {root}: directories are too deep") from error
+
+
+def _check_executable(root: str) -> None:
+    """Refuse a mount with noexec: a container's root is that mount, where an overlay is its own."""
+    if os.statvfs(root).f_flag & os.ST_NOEXEC:
+        raise RootfsError(
+            f"cannot run a copy of the image in {root}: the file system is mounted noexec",
+            hint="choose another place with --root or CHRUN_HOME, or use --rootfs overlay",
+        )
 
 
 def _copy_layer(layer: str, root: str) -> None:

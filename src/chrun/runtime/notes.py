@@ -74,13 +74,14 @@ def overlay_notes(host: Host) -> tuple[Note, ...]:
         Note(errno.ENODEV, "this kernel has no overlayfs", "use --rootfs copy"),
         Note(
             errno.EINVAL,
-            "overlayfs refuses the data directory's file system, or mounts in the root directory",
+            "overlayfs refuses the data directory's file system, mounts in the root directory, or "
+            "layers that lie on too many overlays already",
             "keep the data on a local disk (--root or CHRUN_HOME), or use --rootfs copy",
         ),
         Note(
             errno.ELOOP,
-            "the layers lie on too many overlays already",
-            "keep the data on a volume or a tmpfs (--root or CHRUN_HOME), or use --rootfs copy",
+            "the root directory has the data directory in it",
+            "keep the data elsewhere (--root or CHRUN_HOME)",
         ),
         Note(errno.ESTALE, "the scratch directory belongs to another set of layers"),
     )
