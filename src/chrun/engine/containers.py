@@ -186,13 +186,23 @@ def _recall(engine: Engine, request: RunRequest, users: Users) -> Composed:
     """
     if request.is_path or users.kind == "range" or request.joins:
         return compose(engine, request, users)
-    ingredients = (index_signature(engine.store.layout), machine_files_signature())
+    place = _place(request)
+    ingredients = (index_signature(engine.store.layout), machine_files_signature(), place)
     kept = engine.kept.get(request)
     if kept is None or kept[0] != ingredients:
         if len(engine.kept) >= _KEPT:
             engine.kept.clear()
         kept = engine.kept[request] = (ingredients, compose(engine, request, users))
     return kept[1]
+
+
+def _place(request: RunRequest) -> str:
+    """Tell where this process is among cgroups, which limits are planned for; "" without any."""
+    if request.isolation != "sealed" and request.options.limits.resources == _NO_RESOURCES:
+        return ""
+    from chrun.linux.cgroups import own_place
+
+    return own_place()
 
 
 def _users(engine: Engine, request: RunRequest) -> Users:

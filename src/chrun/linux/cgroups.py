@@ -88,7 +88,7 @@ class Cgroups(Value):
 
 def read_cgroups() -> Cgroups:
     """Ask the kernel, and look for a systemd that could be asked; changes nothing."""
-    mounts, places = _mounts(), read_places(_read("/proc/self/cgroup"))
+    mounts, places = _mounts(), read_places(own_place())
     legacy = tuple(_legacy(mounts, places))
     entry = next((entry for entry in mounts if entry.fstype == "cgroup2"), None)
     found = Cgroups(legacy, systemd=os.path.isdir("/run/systemd/system"))
@@ -104,6 +104,11 @@ def read_cgroups() -> Cgroups:
             manager=_manager(entry.mount_point) if found.systemd else None,
         )
     return _with_hardware(found)
+
+
+def own_place() -> str:
+    """Give the text of /proc/self/cgroup: it changes when this process is moved."""
+    return _read("/proc/self/cgroup")
 
 
 def read_places(text: str) -> dict[str, str]:
