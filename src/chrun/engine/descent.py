@@ -31,7 +31,7 @@ _DESCENTS = (
     Descent("uts", "--uts host", "the container has the machine's host name"),
     Descent("cgroup", "--cgroupns host", "the container sees where its cgroup is"),
 )
-OPTIONAL_NAMESPACES = tuple(descent.namespace for descent in _DESCENTS)
+OPTIONAL_NAMESPACES: tuple[Fact, ...] = tuple(descent.namespace for descent in _DESCENTS)
 
 
 def descend(
