@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from chrun.errors import UsageError
+from chrun.errors import UnsupportedError, UsageError
 from chrun.oci.spec import Device
 from chrun.store.layout import absolute
 
@@ -29,7 +29,10 @@ def parse_devices(texts: Sequence[str]) -> tuple[Device, ...]:
 
 
 def parse_device(text: str) -> tuple[Device, ...]:
-    """Read `SOURCE[:TARGET[:rwm]]`; a directory gives all devices in it. UsageError otherwise."""
+    """Read `SOURCE[:TARGET[:rwm]]`; a directory gives all devices in it. UsageError otherwise.
+
+    UnsupportedError for reading or writing alone.
+    """
     source, target, access = _split(text)
     path = absolute(source)
     status = _look_at(path)
@@ -63,6 +66,11 @@ def _split(text: str) -> tuple[str, str, str]:
         access = parts[1]
     if not set(access) <= set(_ACCESS) or len(set(access)) < len(access):
         raise UsageError(f"cannot read device {text!r}: {access!r} is not of the letters rwm")
+    if not {"r", "w"} <= set(access):  # without m is what all have: nobody inside makes devices
+        raise UnsupportedError(
+            f"cannot give {source} for {access!r} alone: chrun restricts no use of devices",
+            hint="give it for rw, or not at all",
+        )
     if not source.startswith("/") or not target.startswith("/") or ".." in target.split("/"):
         raise UsageError(f"cannot read device {text!r}: expected absolute paths without '..'")
     return source, "/" + os.path.normpath(target).strip("/"), access

@@ -171,26 +171,21 @@ class Spec(Value):
 
     def to_json(self, seccomp: dict[str, object] | None = None) -> dict[str, object]:
         """Give the content of config.json; `seccomp` is the profile as the spec writes it."""
+        from chrun.oci.mounts_json import device_json, mount_json  # only for kept and exported ones
+
         return {
             "ociVersion": VERSION,
             "process": _process_json(self.process),
             "root": {"path": self.root_path or "rootfs", "readonly": self.root_readonly},
             "hostname": self.hostname,
-            "mounts": [
-                {
-                    "destination": mount.destination,
-                    "type": mount.type,
-                    "source": mount.source,
-                    "options": list(mount.options),
-                }
-                for mount in self.mounts
-            ],
+            "mounts": list(map(mount_json, self.mounts)),
             "linux": {
                 "namespaces": [
                     *({"type": name} for name in self.namespaces),
                     *({"type": each.type, "path": each.path} for each in self.joined),
                 ],
                 "resources": _resources_json(self.resources),
+                "devices": list(map(device_json, self.devices)),
                 "sysctl": {path.translate(_DOTTED): content for path, content in self.sysctls},
                 "uidMappings": _mappings_json(self.uid_mappings),
                 "gidMappings": _mappings_json(self.gid_mappings),

@@ -9,7 +9,7 @@ import pytest
 from chrun.engine.devices import parse_device, parse_devices
 from chrun.engine.mount_option import parse_mount
 from chrun.engine.mounts import parse_mounts, parse_tmpfs, parse_volume
-from chrun.errors import UsageError
+from chrun.errors import UnsupportedError, UsageError
 from chrun.oci.spec import SpecMount
 
 
@@ -117,7 +117,7 @@ def test_a_device_keeps_its_numbers_and_mode():
     status = os.stat("/dev/null")
     assert (device.path, device.kind, device.major, device.minor) == ("/dev/nothing", "c", 1, 3)
     assert (device.mode, device.access) == (status.st_mode & 0o7777, "rw")
-    assert parse_device("/dev/null:r")[0].path == "/dev/null"
+    assert parse_device("/dev/null:rw")[0].path == "/dev/null"
     assert parse_device("/dev/null")[0].access == "rwm"
 
 
@@ -145,6 +145,12 @@ def test_a_directory_gives_its_devices_and_only_those(tmp_path):
 def test_what_is_no_device_is_an_error(text):
     with pytest.raises(UsageError):
         parse_device(text)
+
+
+def test_a_use_that_is_not_enforced_is_not_promised():
+    for access in ("r", "w", "m", "rm"):
+        with pytest.raises(UnsupportedError, match="alone"):
+            parse_device(f"/dev/null:{access}")
 
 
 def test_two_devices_are_not_at_one_path():
