@@ -1,0 +1,85 @@
+"""Limits of an ordinary user, to whom somebody gave cgroups (CHRUN_TEST_CGROUPS, tools/as-user)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.cgroups import delegated, files, left_behind
+from tests.support.needs import needs
+
+pytestmark = needs("busybox", "overlay", "ordinary user", "delegated cgroups")
+HOG = "x=0123456789abcdef; while :; do x=$x$x; done"
+_TIMEOUT_SECONDS = 60
+
+
+@pytest.fixture
+def run(chrun):
+    """Run chrun in the cgroups that were given, and see that it leaves nothing in them."""
+    before = set(left_behind(0))
+
+    def run(*words):
+        return subprocess.run(
+            [*delegated(), *chrun.command("run", *words)],
+            capture_output=True,
+            text=True,
+            env=chrun.env,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+
+    yield run
+    assert set(left_behind()) <= before
+
+
+def test_a_users_memory_hog_is_killed_and_the_reason_is_told(run, box):
+    done = run("-m", "16m", box, "sh", "-c", HOG)
+    assert done.stderr == "chrun: the container ran out of memory: its limit is 16 MiB\n"
+    assert done.returncode == 137
+
+
+def test_a_users_fork_bomb_stops_at_its_limit(run, box):
+    bomb = "i=0; while [ $i -lt 100 ]; do sleep 5 & i=$((i+1)); done; echo never"
+    done = run("--pids-limit", "20", box, "sh", "-c", bomb)
+    assert "can't fork" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "version_1", "version_2"),
+    [
+        (("-m", "64m"), ("memory.limit_in_bytes", 64 << 20), ("memory.max", 64 << 20)),
+        (("--pids-limit", "33"), ("pids.max", 33), ("pids.max", 33)),
+        (("--cpus", "0.5"), ("cpu.cfs_quota_us", 50_000), ("cpu.max", "50000 100000")),
+    ],
+)
+def test_a_users_limit_is_what_the_kernel_shows_inside(run, box, flags, version_1, version_2):
+    path = files(version_1[0], version_2[0])
+    expected = version_2[1] if path.count("/") == 4 else version_1[1]
+    done = run(*flags, box, "cat", path)
+    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+
+
+def test_cve_2023_25809_a_users_limits_cannot_be_changed_from_inside(run, box):
+    """The files are the caller's, who is root inside: only that the mount is read-only protects."""
+    path = Path(files("memory.limit_in_bytes", "memory.max"))
+    script = (
+        f"echo 1g > {path}; mount -o remount,rw,bind {path.parent}; echo 1g > {path}; cat {path}"
+    )
+    done = run("-m", "64m", box, "sh", "-c", script)
+    assert done.stdout == f"{64 << 20}\n"
+    assert done.stderr.count("Read-only file system") == 2
+    assert "denied" in done.stderr or "not permitted" in done.stderr
+
+
+def test_a_user_sees_no_cgroup_but_the_containers(run, box):
+    done = run("-m", "64m", box, "sh", "-c", "find /sys/fs/cgroup -name 'chrun*' -o -name shell")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_sealed_container_of_a_user_has_its_limits(run, box):
+    path = files("pids.max", "pids.max")
+    done = run("--isolation", "sealed", box, "cat", path)
+    assert (done.stdout, done.stderr) == ("256\n", "")
