@@ -239,11 +239,19 @@ def test_changes_to_an_overlaid_volume_stay_in_the_container(volumes, box, tmp_p
     assert sh(volumes, box, script, "-v", f"{tmp_path}:/v:O", "--rootfs", "copy") == "751\nnew\n"
 
 
+def test_overlaid_and_named_volumes_go_together(volumes, box, tmp_path):
+    """The changes to the one are not in the place of the other's name."""
+    options = ("-v", f"{tmp_path}:/a:O", "-v", "v:/b", "-v", "v:/c:O")
+    script = "echo a > /a/x; echo b > /b/x; echo c > /c/x; cat /a/x /b/x /c/x"
+    assert sh(volumes, box, script, *options) == "a\nb\nc\n"
+    assert sh(volumes, box, "cat /v/x", "-v", "v:/v") == "b\n"
+
+
 def test_an_overlaid_volume_keeps_its_changes_with_a_kept_container(volumes, box, tmp_path):
     volumes("run", "--keep", "-v", f"{tmp_path}:/v:O", box, "sh", "-c", "echo new > /v/in")
     (kept,) = (volumes.home / "containers").iterdir()
-    assert (kept / "volume-0" / "upper" / "in").read_text() == "new\n"
-    assert not (kept / "volume-0" / "work").exists()
+    assert (kept / "changes-0" / "upper" / "in").read_text() == "new\n"
+    assert not (kept / "changes-0" / "work").exists()
     subprocess.run(["rm", "-r", kept], check=True)
 
 

@@ -67,7 +67,7 @@ def plan_volumes(
                 + ("it would not propagate" if in_range else "ids are the machine's here"),
                 hint="" if in_range else "use --userns auto, as root",
             )
-        way = _Way(mount, f"volume-{number}", len(opened), host, in_range=in_range)
+        way = _Way(mount, f"changes-{number}", len(opened), host, in_range=in_range)
         if mount in opened:
             yield _place(opened.index(mount), mount)
         elif mount.type == "overlay":
@@ -84,7 +84,7 @@ def plan_volumes(
 def overlay_dirs(volumes: Sequence[SpecMount]) -> tuple[str, ...]:
     """Give the names, in the scratch directory, of the directories of writable overlays."""
     return tuple(
-        f"volume-{number}"
+        f"changes-{number}"
         for number, mount in enumerate(volumes)
         if mount.type == "overlay" and not mount.layers
     )
