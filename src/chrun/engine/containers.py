@@ -119,6 +119,7 @@ def _prepare(
             overlay=composed.rootfs.writes_to_disk,
         )
         _claim_mounts(engine, request, container, users)
+    volume_fds: tuple[int, ...] = ()
     try:
         if claim:
             claim.record(container.directory)
@@ -131,6 +132,8 @@ def _prepare(
         if request.keep:
             save_spec(container, composed.spec.to_json(profile_json(engine.host, composed.spec)))
     except BaseException:
+        for volume_fd in volume_fds:
+            os.close(volume_fd)
         remove_container(engine.store.layout, container)
         engine.clear_up()
         raise

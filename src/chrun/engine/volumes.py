@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import time
 
 from chrun.engine.ownership import copy_subtree_for
@@ -80,11 +81,18 @@ def open_volumes(
     The locks are to be kept open while the container lives. RootfsError, StoreError.
     """
     layout = engine.store.layout
-    return tuple(
-        _open_volume(layout, mount, layers, users)
-        for mount in request.options.mounts
-        if mount.type == "volume"
-    )
+    locks: list[int] = []
+    try:
+        locks.extend(
+            _open_volume(layout, mount, layers, users)
+            for mount in request.options.mounts
+            if mount.type == "volume"
+        )
+    except BaseException:
+        for lock_fd in locks:
+            os.close(lock_fd)
+        raise
+    return tuple(locks)
 
 
 def make_volume(store: Store, name: str, labels: Mapping[str, str]) -> str:
