@@ -94,8 +94,8 @@ def test_who_joined_is_the_monitors_child_and_dies_with_it(box):
             listed = Path(f"/proc/{monitor.pid}/task/{monitor.pid}/children").read_text().split()
             assert len(listed) == 1  # and nobody in between is left
             monitor.kill()
-            monitor.communicate()
-        assert not _runs(int(listed[0]))
+            monitor.wait()
+            assert not _runs(int(listed[0]))
 
 
 def _runs(pid: int) -> bool:
