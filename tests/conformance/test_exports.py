@@ -6,17 +6,28 @@ What may differ is the table of docs/reference/exports.md, and nothing else.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chrun.linux import caps
+from tests.support import images
 from tests.support.compare import differences, read_table, stale, unexplained
 from tests.support.needs import needs
-from tests.support.probe import PROBE_PATH, look, parse_seen
+from tests.support.podman import allow_plain_http
+from tests.support.probe import (
+    PROBE_PATH,
+    look,
+    make_probe_rootfs,
+    parse_seen,
+    probe_layers,
+)
+from tests.support.registry import FakeRegistry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.support.chrun import Chrun
@@ -85,21 +96,8 @@ class Players:
         return self._found[tool, case]
 
     def _play(self, tool: str, case: str, env: dict[str, str]) -> str:
-        made = self.scratch / f"{tool} {case}"
-        flags = ("--export", tool, "--output", str(made), *self._flags(case))
-        self.chrun("explain", *flags, str(self.root), PROBE_PATH, *_WORDS)
-        command = ["sh", str(made / "run.sh")]
-        if tool == "oci":
-            state = str(self.scratch / "state")
-            command = ["runc", "--root", state, "run", "--bundle", str(made), f"c{os.getpid()}"]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=env,
-            timeout=_TIMEOUT_SECONDS,
-        )
+        words = [*self._flags(case), str(self.root), PROBE_PATH, *_WORDS]
+        done = _play(self.chrun, tool, words, self.scratch / f"{tool} {case}", env)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -135,3 +133,128 @@ def test_an_export_shows_what_the_container_shows(players, podman_env, tool, cas
 def test_no_row_of_the_table_is_about_nothing(players, podman_env, tool):
     found = {name for case in _cases(tool) for name in players.compare(tool, case, podman_env)}
     assert stale(found, read_table(_DOCUMENT, tool)) == []
+
+
+@pytest.fixture(scope="module")
+def layered(own_chrun: Chrun, podman_env: dict[str, str]) -> Iterator[str]:
+    """The name of an image of three layers, the last of which takes away from the first."""
+    taken = images.layer({"etc/.wh.passwd": "", "made": "by the last layer"})
+    made = images.image([*probe_layers(), taken], cmd=[PROBE_PATH], env=["FROM=image"])
+    with FakeRegistry() as registry:
+        registry.add(made, "layered", "latest")
+        allow_plain_http(podman_env, registry.host)
+        own_chrun("pull", f"{registry.host}/layered")
+        yield f"{registry.host}/layered"
+
+
+@pytest.mark.parametrize("tool", [_param(tool) for tool in TOOLS])
+def test_an_image_of_layers_is_exported_as_a_whole(own_chrun, layered, podman_env, tmp_path, tool):
+    words = ("cat", "/made", "/etc/passwd")
+    played = _play(own_chrun, tool, [layered, *words], tmp_path / "made", podman_env)
+    assert played.stdout == "by the last layer"
+    assert "/etc/passwd" in played.stderr
+
+
+@pytest.mark.parametrize("tool", [_param(tool) for tool in TOOLS])
+def test_an_export_writes_to_no_layer(own_chrun, layered, podman_env, tmp_path, tool):
+    words = ("sh", "-c", "echo changed > /made && rm /bin/env && cat /made")
+    played = _play(own_chrun, tool, [layered, *words], tmp_path / "made", podman_env)
+    assert (played.returncode, played.stdout) == (0, "changed\n")
+    assert own_chrun("run", layered, "cat", "/made").stdout == "by the last layer"
+    assert own_chrun("run", layered, "env", "true").returncode == 0
+
+
+@pytest.mark.parametrize("tool", [_param(tool) for tool in TOOLS])
+def test_an_export_ends_as_its_command_ends(own_chrun, probe_dir, podman_env, tmp_path, tool):
+    words = [str(probe_dir), "sh", "-c", "exit 7"]
+    assert _play(own_chrun, tool, words, tmp_path / "made", podman_env).returncode == 7
+
+
+@pytest.mark.parametrize("tool", [_param("sh"), _param("bwrap"), _param("podman")])
+def test_copied_layers_lie_beside_the_script(own_chrun, layered, podman_env, tmp_path, tool):
+    flags = ["--rootfs", "copy", layered, "sh", "-c", "cat /made; test ! -e /etc/passwd"]
+    played = _play(own_chrun, tool, flags, tmp_path / "made", podman_env)
+    assert (played.returncode, played.stdout) == (0, "by the last layer")
+    assert (tmp_path / "made/rootfs/made").read_text() == "by the last layer"
+
+
+@needs("root")
+def test_the_chroot_rung_is_a_chroot_in_the_script(own_chrun, probe_dir, tmp_path):
+    flags = ["--isolation", "chroot", "-u", "33:44"]
+    words = [*flags, str(probe_dir), PROBE_PATH]
+    played = _play(own_chrun, "sh", words, tmp_path / "made", dict(os.environ))
+    found = differences(look(own_chrun, *flags, image=probe_dir), parse_seen(played.stdout))
+    assert found.keys() <= {f"process {name}" for name in ("pid", "ppid", "pgrp", "session")}
+
+
+def test_a_script_leaves_nothing_behind(own_chrun, probe_dir, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    words = [str(probe_dir), "sh", "-c", "mkdir -p /a/b && echo x > /a/b/c"]
+    assert _play(own_chrun, "sh", words, tmp_path / "made", env).returncode == 0
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_a_script_that_is_ended_ends_its_container(own_chrun, probe_dir, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    own_chrun(
+        "explain", "--export", "sh", "--output", tmp_path / "made", probe_dir,
+        "sh", "-c", "echo started; sleep 4711",
+    )  # fmt: skip
+    env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    command = ["sh", str(tmp_path / "made/run.sh")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True) as script:
+        assert script.stdout.readline() == "started\n"
+        script.terminate()
+        assert script.stdout.read() == ""  # nobody has it open any more
+    assert script.returncode != 0
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_a_script_does_not_mount_through_links_of_the_image(own_chrun, probe_dir, tmp_path):
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    shutil.copytree(probe_dir, root, symlinks=True)
+    (root / "link").symlink_to(outside)
+    words = ["-v", f"{probe_dir}:/link/deep", str(root), "true"]
+    played = _play(own_chrun, "sh", words, tmp_path / "made", dict(os.environ))
+    assert played.returncode == 125
+    assert "behind a symbolic link" in played.stderr
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("tool", [_param("sh"), _param("bwrap"), _param("podman")])
+def test_hostile_words_reach_no_shell(own_chrun, podman_env, tmp_path, tool):
+    root = tmp_path / "ro'ot $(touch pwned)"
+    make_probe_rootfs(root)
+    trap = "'; touch pwned; '\n# INSIDE\nINSIDE\nFILTER\nPROFILE\n$(touch pwned)"
+    flags = ["--hostname", "h", "-e", f"A={trap}", str(root), PROBE_PATH, trap, "-x", "", "A=b"]
+    played = _play(own_chrun, tool, flags, tmp_path / "made", podman_env, cwd=tmp_path)
+    seen = parse_seen(played.stdout)
+    assert (seen.argv[1:], seen.env["A"]) == ((trap, "-x", "", "A=b"), trap)
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def _play(
+    chrun: Chrun,
+    tool: str,
+    flags: Sequence[str],
+    made: Path,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Export and run."""
+    chrun("explain", "--export", tool, "--output", str(made), *flags)
+    command = ["sh", str(made / "run.sh")]
+    if tool == "oci":
+        state = f"{made}-state"
+        command = ["runc", "--root", state, "run", "--bundle", str(made), f"c{os.getpid()}"]
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=cwd,
+        timeout=_TIMEOUT_SECONDS,
+    )

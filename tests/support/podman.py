@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 # Its defaults want to raise limits, which not every root may
 _CONTAINERS = """\
@@ -17,12 +18,14 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "none"
 """
+_REGISTRY = '[[registry]]\nlocation = "{0}"\ninsecure = true\n'
 _STORAGE = '[storage]\ndriver = "vfs"\ngraphroot = "{0}/store"\nrunroot = "{0}/run"\n'
 
 
 def podman_environment(directory: Path) -> dict[str, str]:
     """Give the environment in which podman keeps everything in a directory."""
     (directory / "containers.conf").write_text(_CONTAINERS)
+    (directory / "registries.conf").touch()
     (directory / "storage.conf").write_text(_STORAGE.format(directory))
     return {
         **os.environ,
@@ -30,4 +33,10 @@ def podman_environment(directory: Path) -> dict[str, str]:
         "XDG_RUNTIME_DIR": str(directory),
         "CONTAINERS_CONF": str(directory / "containers.conf"),
         "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
+        "CONTAINERS_REGISTRIES_CONF": str(directory / "registries.conf"),
     }
+
+
+def allow_plain_http(environment: Mapping[str, str], registry: str) -> None:
+    """Let podman pull from a registry without TLS."""
+    Path(environment["CONTAINERS_REGISTRIES_CONF"]).write_text(_REGISTRY.format(registry))

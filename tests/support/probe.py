@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.support.chrun import Chrun
-    from tests.support.images import Image
+    from tests.support.images import Layer
 
 PROBE_PATH = "/probe"
 _SOURCE = Path(__file__).with_name("probe.c")
@@ -165,12 +165,11 @@ def probe_program() -> bytes:
 
 
 @cache
-def probe_image() -> Image:
-    """Give an image of busybox with the probe in it, as its command."""
+def probe_layers() -> tuple[Layer, Layer]:
+    """Give layers of busybox, and of the probe, for an image."""
     probe = images.layer({PROBE_PATH[1:]: images.file(probe_program(), 0o755)})
     _config, below = images.busybox().blobs
-    busybox = images.layer(gzip.decompress(below))
-    return images.image([busybox, probe], cmd=[PROBE_PATH])
+    return images.layer(gzip.decompress(below)), probe
 
 
 def make_probe_rootfs(directory: Path) -> Path:

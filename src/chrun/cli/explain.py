@@ -10,15 +10,15 @@ from chrun.cli.output import printable
 from chrun.cli.run_options import RUN_OPTIONS, parse_run
 from chrun.engine.containers import explain
 from chrun.engine.spare import open_somewhere
+from chrun.errors import UsageError
 from chrun.runtime.explain import explain_json, explain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chrun.cli.options import Parsed
-    from chrun.engine.engine import Engine
-    from chrun.engine.request import RunRequest
+    from chrun.engine.containers import Composed
+    from chrun.linux.host import Host
 
 EXPORTS = ("sh", "bwrap", "podman", "oci")
 
@@ -42,15 +42,19 @@ def run(words: Sequence[str], root: str) -> int:
     if request is None:
         sys.stdout.write(COMMAND.help_text())
         return 0
-    quiet = parsed.flag("quiet")
+    quiet, tool, output = parsed.flag("quiet"), parsed.text("export"), parsed.text("output")
+    if output and not tool:
+        raise UsageError("cannot use --output without --export: a plan is printed")
     with open_somewhere(root, lambda place: open_engine(place, quiet=quiet)) as (engine, refused):
         if refused:
             engine.notices += (f"{refused}; what follows is said of a temporary one",)
-        if parsed.flag("export"):
-            return _export(engine, request, parsed)
         composed = explain(engine, request)
     for notice in () if quiet else composed.notices:
         sys.stderr.write(f"chrun: {printable(notice)}\n")
+    if tool:
+        if refused:  # its layers are gone by now
+            raise UsageError(f"cannot export from a temporary store: {refused}")
+        return _export(composed, engine.host, tool, output, quiet=quiet)
     plan = composed.plan
     if parsed.text("format") == "json":
         import json
@@ -62,13 +66,12 @@ def run(words: Sequence[str], root: str) -> int:
     return 0
 
 
-def _export(engine: Engine, request: RunRequest, parsed: Parsed) -> int:
+def _export(composed: Composed, host: Host, tool: str, output: str, *, quiet: bool) -> int:
     """Print an equivalent, or write it to a directory; what it lacks is told on stderr."""
     from chrun.engine.export import export
 
-    output = parsed.text("output")
-    exported = export(engine, request, parsed.text("export"), output)
-    for note in () if parsed.flag("quiet") else exported.notes:
+    exported = export(composed, host, tool, output)
+    for note in () if quiet else exported.notes:
         sys.stderr.write(f"chrun: not in the export: {printable(note)}\n")
     if not output:
         sys.stdout.buffer.write(exported.text.encode(errors="surrogateescape"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.engine.containers import explain, profile_json
+from chrun.engine.containers import profile_json
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux import caps
 from chrun.rootfs.copy import copy_layers
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chrun.engine.containers import Composed
-    from chrun.engine.engine import Engine
-    from chrun.engine.request import RunRequest
     from chrun.linux.host import Host
     from chrun.oci.spec import Spec
     from chrun.runtime.export.subject import Export
@@ -39,24 +37,23 @@ _NEEDING_ROOT = frozenset({"oci"})
 _NAMES = {"oci": "config.json"}  # the file in the output directory; run.sh for scripts
 
 
-def export(engine: Engine, request: RunRequest, kind: str, output: str) -> Export:
+def export(composed: Composed, host: Host, kind: str, output: str) -> Export:
     """Give a stand-alone equivalent of a run; with `output`, also write it to that new directory.
 
-    Raises what `explain` raises; UsageError for an output directory that is needed and missing, or
-    not empty; UnsupportedError for a run that the format has no words for at all.
+    Raises UsageError for an output directory that is needed and missing, or not empty;
+    UnsupportedError for a run that the format has no words for at all; RootfsError.
     """
-    composed = explain(engine, request)
     directory = _make_directory(output) if output else ""
     subject = Exportable(
         composed.source.name,
-        not request.is_path,
+        not composed.source.name.startswith("/"),  # what a directory or an archive is called
         composed.spec,
         composed.rootfs,
-        engine.host,
+        host,
         composed.plan,
         _make_root(composed, kind, directory),
-        _filters(composed, engine.host) if kind == "bwrap" else (),
-        profile_json(engine.host, composed.spec) if kind in {"podman", "oci"} else {},
+        _filters(composed, host) if kind == "bwrap" else (),
+        profile_json(host, composed.spec) if kind in {"podman", "oci"} else {},
         directory,
         tuple(name for name in caps.NAMES if _may_have(name, composed.spec)),
     )

@@ -52,7 +52,7 @@ def export_podman(subject: Exportable) -> Export:
     It needs an image of one layer, or a `root_dir`, where no registry knows the image.
     """
     script, spec = _Arguments(subject), subject.spec
-    script.words = ["podman run --rm -i --http-proxy=false --unsetenv-all"]
+    script.words = ["podman run --rm -i --http-proxy=false --unsetenv-all --passwd=false"]
     _add_process(script)
     _add_security(script)
     _add_namespaces(script)
@@ -191,8 +191,9 @@ def _filter_lines(script: _Arguments) -> str:
 def _image(script: _Arguments) -> str:
     """Give the image's reference, or the root file system: an overlay keeps what is in it."""
     subject = script.subject
+    if subject.root_dir:
+        return f"--rootfs {quote(subject.root_dir)}"
     if subject.is_reference:
         script.notes.append(f"podman fetches {subject.image} into a store of its own")
         return quote(subject.image)
-    root = subject.root_dir or subject.rootfs.layers[0]
-    return f"--rootfs {quote(root if subject.root_dir else f'{root}:O')}"
+    return f"--rootfs {quote(f'{subject.rootfs.layers[0]}:O')}"
