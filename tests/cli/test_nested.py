@@ -58,3 +58,15 @@ def test_info_tells_that_this_root_is_not_the_machines(inside):
     done = inside("info")
     assert done.returncode == 0
     assert "uid 0, in a user namespace" in done.stdout
+
+
+def test_no_network_works_where_an_outer_container_hides_parts_of_sys(rootfs, tmp_path):
+    # A new sysfs would show what the outer one hides, so the kernel refuses it.
+    chrun = f"{CHRUN} --root {tmp_path}/data run --network none {rootfs}"
+    script = f"mount -t tmpfs none /sys/firmware && exec {chrun} sh -c 'cat /proc/net/dev; ls /sys'"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+    interfaces = [line.split(":")[0].strip() for line in done.stdout.splitlines() if ":" in line]
+    assert interfaces == ["lo"]
+    assert "class" in done.stdout.split()

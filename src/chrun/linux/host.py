@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from typing import Literal
 
     Fact = Literal[
-        "namespaces", "pid", "ipc", "uts", "cgroup", "overlay", "proc", "seccomp", "listener"
+        "namespaces",
+        "pid",
+        "ipc",
+        "uts",
+        "cgroup",
+        "overlay",
+        "proc",
+        "sysfs",
+        "seccomp",
+        "listener",
     ]
 
 
@@ -32,7 +41,8 @@ class Host(Value):
     asking the kernel (`runtime/probe.py`) showed to be missing. `refusal` and `remedy` are the
     likely reason, should user namespaces be refused, and the way out; "" for who needs none.
     `may_chroot` is what the lowest rung needs: root of a container has that and little else. Some
-    of those may not let go of their supplementary groups (`keeps_groups`).
+    of those may not let go of their supplementary groups (`keeps_groups`). `filtered` says that
+    system calls go through a filter already.
     """
 
     uid: int
@@ -44,6 +54,7 @@ class Host(Value):
     remedy: str = ""
     may_chroot: bool = False
     keeps_groups: bool = False
+    filtered: bool = False
     lacks: tuple[Lack, ...] = ()
 
     def lack_of(self, what: Fact) -> Lack | None:
@@ -63,7 +74,8 @@ def read_host() -> Host:
     effective = caps.effective_mask()
     privileged = caps.has(effective, "CAP_SYS_ADMIN") and has_all_ids()
     may_chroot = caps.has(effective, "CAP_SYS_CHROOT")
-    refusal, remedy = ("", "") if privileged else why_no_user_namespace()
+    filtered = is_filtered()
+    refusal, remedy = ("", "") if privileged else why_no_user_namespace(filtered=filtered)
     return Host(
         uid=os.geteuid(),
         gid=os.getegid(),
@@ -74,6 +86,7 @@ def read_host() -> Host:
         remedy=remedy,
         may_chroot=may_chroot,
         keeps_groups=may_chroot and read_first_line("/proc/self/setgroups") == "deny",
+        filtered=filtered,
     )
 
 
@@ -104,13 +117,13 @@ _USERNS_SWITCHES = (
 _FILTERED = "Seccomp:\t2\n"  # in /proc/PID/status: SECCOMP_MODE_FILTER
 
 
-def why_no_user_namespace() -> tuple[str, str]:
+def why_no_user_namespace(*, filtered: bool) -> tuple[str, str]:
     """Give the likely reason that user namespaces are refused, and what an administrator can do."""
     for path, forbidding, remedy in _USERNS_SWITCHES:
         if read_first_line(path) == forbidding:
             name = path.removeprefix("/proc/sys/").replace("/", ".")
             return f"this system restricts them ({name}={forbidding})", f"ask for: {remedy}"
-    if _is_filtered():
+    if filtered:
         return (
             "the container or service that chrun itself runs in forbids them, by a system call "
             "filter",
@@ -120,7 +133,19 @@ def why_no_user_namespace() -> tuple[str, str]:
     return "the kernel or its security policy refuses them", 'see "chrun info"'
 
 
-def _is_filtered() -> bool:
+def surroundings() -> tuple[int, ...]:
+    """Give numbers that are others where the kernel may allow this user something else.
+
+    An outer container or a service has namespaces of its own, with other limits and another /proc;
+    () where /proc tells nothing.
+    """
+    try:
+        return tuple(os.stat(f"/proc/self/ns/{name}").st_ino for name in ("user", "mnt"))
+    except OSError:
+        return ()
+
+
+def is_filtered() -> bool:
     """Say whether system calls of this process go through a filter: proc(5), seccomp(2)."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as status:

@@ -116,7 +116,7 @@ def _namespaced(
     if volumes := _volumes(spec):
         from chrun.runtime.volumes import plan_grabs
 
-        yield from plan_grabs(volumes, _unprivileged(spec))
+        yield from plan_grabs(volumes, _unprivileged(spec, host))
     yield Propagation()  # before the first mount, or that one would be seen outside
     yield from plan_root(spec, host, rootfs)
     yield from _content(spec, host, rootfs, limited)
@@ -145,7 +145,7 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
     Volumes come last, since they may cover all of these, and since somebody else may be changing
     what is in them.
     """
-    unprivileged, volumes = _unprivileged(spec), _volumes(spec)
+    unprivileged, volumes = _unprivileged(spec, host), _volumes(spec)
     system = [mount for mount in spec.mounts if _is_system(mount.destination, mount.type)]
     for mount in system:
         yield from plan_mount(mount, unprivileged)
@@ -189,7 +189,7 @@ def _is_system(destination: str, kind: str) -> bool:
     return kind not in {"bind", "overlay"} and destination.split("/")[1] in {"proc", "dev", "sys"}
 
 
-def _unprivileged(spec: Spec) -> Unprivileged | None:
+def _unprivileged(spec: Spec, host: Host) -> Unprivileged | None:
     """Say what a user namespace takes away from mounts; None without one."""
     if not spec.uid_mappings:
         return None
@@ -199,5 +199,7 @@ def _unprivileged(spec: Spec) -> Unprivileged | None:
     )
     shared = {"proc": "pid", "sysfs": "network"}
     own = {*spec.namespaces, *(joined.type for joined in spec.joined)}
-    bound = frozenset(kind for kind, namespace in shared.items() if namespace not in own)
-    return Unprivileged(tty_group, bound)
+    bound = {kind for kind, namespace in shared.items() if namespace not in own}
+    if host.lack_of("sysfs"):  # an outer container hides parts of it, and a new one would not
+        bound.add("sysfs")
+    return Unprivileged(tty_group, frozenset(bound))

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 # Those that a container can do without, and what the sysctl that limits them is called
 _OPTIONAL: tuple[Fact, ...] = ("pid", "ipc", "uts", "cgroup")
 _NEEDED: dict[Fact, Fact] = {"proc": "pid", "seccomp": "namespaces"}  # to try the one at all
+_MORE = {"sysfs": ("network",)}  # namespaces beside those that all containers have
 _ALLOW_ALL = bytes.fromhex("060000000000ff7f")  # one instruction: return SECCOMP_RET_ALLOW
 
 
@@ -62,7 +63,13 @@ def probe_host(host: Host, base_dir: str, scratch_dir: str) -> tuple[Lack, ...]:
             Lack(what, *failed)
             for what, steps in _trials(host)
             if _NEEDED.get(what) not in missing
-            if (failed := try_plan(_trial(host, base_dir, names, steps), init_fd, scratch_dir))
+            if (
+                failed := try_plan(
+                    _trial(host, base_dir, (*names, *_MORE.get(what, ())), steps),
+                    init_fd,
+                    scratch_dir,
+                )
+            )
         )
         return (*lacks, *others)
     finally:
@@ -121,6 +128,9 @@ def _trials(host: Host) -> Iterator[tuple[Fact, tuple[Step, ...]]]:
     overlay = MountBase("overlay", "root", 0, options, "mount", "a trial", overlay_notes(host))
     yield "overlay", (Symlink("%", "scratch"), Directory("lower", 0o755), root, overlay)
     yield "proc", (root, Root("root", bind=True), Mount("proc", "/proc", 14, "", PROC_NOTES))
+    if not host.privileged:
+        # sysfs shows the network namespace's devices, and is for the owner of that to mount.
+        yield "sysfs", (root, Root("root", bind=True), Mount("sysfs", "/sys", 15, ""))
     yield "seccomp", (NoNewPrivileges(), Seccomp(_ALLOW_ALL, "filter", "a trial"))
     if program := b"" if host.privileged else pretend_root_filter(host.machine, asks=True):
         yield "listener", (NoNewPrivileges(), Seccomp(program, "listen", "a trial", listens=True))
