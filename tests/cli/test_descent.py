@@ -98,14 +98,6 @@ def test_info_and_explain_tell_of_it_too(on, probe_dir, name):
     assert ", mount" in first
 
 
-def test_without_any_user_namespace_there_is_one_line_and_no_container(on, probe_dir):
-    done = on(without("user"), "run", probe_dir, "/probe")
-    assert (done.returncode, done.stdout) == (125, "")
-    said, hint = done.stderr.splitlines()
-    assert said.startswith("chrun: cannot isolate the container: ")
-    assert "user.max_user_namespaces=10000" in hint
-
-
 @pytest.fixture
 def unfiltered(chrun, monkeypatch):
     """Give a function that runs chrun on a kernel that was built without seccomp(2)."""

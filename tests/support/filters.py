@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NUMBERS = {
+    **{  # the same everywhere
+        name: {"x86_64": number, "aarch64": number}
+        for name, number in (
+            ("clone3", 435),
+            ("close_range", 436),
+            ("openat2", 437),
+            ("mount_setattr", 442),
+        )
+    },
     "ptrace": {"x86_64": 101, "aarch64": 117},
     "seccomp": {"x86_64": 317, "aarch64": 277},
 }

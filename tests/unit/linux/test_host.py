@@ -19,5 +19,5 @@ def test_a_reason_is_looked_for_only_where_a_user_namespace_is_needed():
 def test_who_needs_a_user_namespace_is_told_why_it_may_be_refused():
     host = read_host()
     assert (host.uid, host.gid, host.privileged) == (os.geteuid(), os.getegid(), False)
-    assert (host.refusal, host.remedy) == why_no_user_namespace()
+    assert (host.refusal, host.remedy) == why_no_user_namespace(filtered=host.filtered)
     assert host.refusal
