@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
+import socket
 import sys
 from contextlib import suppress
 
@@ -12,7 +15,6 @@ from chrun.errors import ChrunError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import NoReturn
 
     from chrun.engine.containers import Prepared
@@ -43,10 +45,26 @@ def start_inspector(prepared: Prepared, request: RunRequest) -> int:
 
 def _inspect(gate: socket.socket, prepared: Prepared, request: RunRequest) -> NoReturn:
     try:
+        _end_with(gate)
         inspect(gate, prepared, request)
     except ChrunError as error:
         refuse(gate, error_text(error))
     except Exception:  # noqa: BLE001 - a bug in chrun, to be told here: above is another process's code
         sys.excepthook(*sys.exc_info())
     finally:
+        os._exit(0)
+
+
+def _end_with(gate: socket.socket) -> None:
+    """Wait for the command, and from then on end when chrun-init closes the gate.
+
+    Nobody waits for an answer then, but a receipt may go into a pipe that nobody reads. The end of
+    the socket is a SIGIO, whose default action is to end: fcntl(2), O_ASYNC.
+    """
+    gate.recv(1, socket.MSG_PEEK)
+    fcntl.fcntl(gate, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(gate, fcntl.F_SETFL, os.O_ASYNC)
+    poll = select.poll()
+    poll.register(gate, 0)
+    if poll.poll(0):  # it closed before that
         os._exit(0)
