@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import time
 from contextlib import ExitStack
@@ -134,10 +135,14 @@ def test_the_cgroups_are_noted_in_the_scratch_directory_while_they_are_there(tre
 
 
 @needs("root", "cgroups 1")
-def test_what_is_left_in_the_cgroup_is_killed(tree):
-    script = "setsid sleep 4242 > /dev/null 2>&1 & echo $!"
-    left = run_init(plan_of(limited(tree, "pids.max=50"), script=script)).stdout.strip()
-    assert not Path("/proc", left).exists()
+def test_whoever_is_left_in_the_cgroup_is_killed_though_it_is_no_child(tree):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        script = f"echo {other.pid} > {tree}/{NAME}/cgroup.procs"
+        done = run_init(plan_of(limited(tree, "pids.max=50"), script=script))
+        other.wait(timeout=10)
+    assert done.stderr == ""
+    assert other.returncode == -signal.SIGKILL
+    assert not (tree / NAME).exists()
 
 
 @needs("root", "cgroups 1")
