@@ -109,8 +109,10 @@ static int fetch_shared_memory(int process)
 	closing int directory = result(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	int tree, error;
 
-	if (theirs < 0 || mounts < 0 || root < 0 || directory < 0)
-		return theirs < 0 ? theirs : -EBADF;
+	if (theirs < 0 || mounts < 0)
+		return theirs < 0 ? theirs : mounts;
+	if (root < 0 || directory < 0)
+		return root < 0 ? root : directory;
 	if (setns(theirs, CLONE_NEWNS) < 0)
 		return -errno;
 	tree = open_shared_memory();

@@ -106,6 +106,31 @@ def test_a_joined_container_must_know_the_user(chrun, box):
         assert "hint: its only user is 0: -u 0:0" in done.stderr
 
 
+@needs("root")
+def test_a_container_with_ids_of_its_own_is_joined_with_them(chrun, box):
+    with running(chrun, "--userns", "auto", image=box, script="echo note >/dev/shm/x"):
+        flags = ("--ipc", f"container:{NAME}", "-u", "www-data")
+        script = "cat /dev/shm/x; echo mine >/tmp/x; stat -c %u /tmp/x; cat /proc/self/uid_map"
+        done = chrun("run", *flags, box, "sh", "-c", script)
+        note, owner, mapped = done.stdout.splitlines()
+        assert (note, owner) == ("note", "33")
+        assert mapped.split()[0] == "0"
+        assert int(mapped.split()[1]) > 0
+        other = chrun("run", "--userns", "auto", *flags, box, "true", status=125)
+        assert "it has other ids of this machine" in other.stderr
+
+
+@needs("subordinate ids")
+def test_a_container_with_subordinate_ids_is_joined_with_them(chrun, box):
+    with running(chrun, image=box, script="echo note >/dev/shm/x"):
+        flags = ("--pid", f"container:{NAME}", "--ipc", f"container:{NAME}", "-u", "www-data")
+        script = "cat /dev/shm/x; echo mine >/tmp/x; stat -c %u /tmp/x; pidof sleep; id -G"
+        done = chrun("run", *flags, box, "sh", "-c", script)
+        assert done.stdout.splitlines() == ["note", "33", "1", "33"]
+        done = chrun("run", "--userns", "single", *flags[:4], box, "true", status=125)
+        assert "it has other ids of this machine" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("flag", "mode"),
     [("network", "private"), ("network", "bridge"), ("pid", "none"), ("uts", "x"),

@@ -92,16 +92,18 @@ def _users(name: str, processes: set[str]) -> Iterator[str]:
 
 def _read_maps(name: str, process: str, own: IdMaps) -> IdMaps:
     """Give the maps of a process; they must be of the ids that this container's files have."""
-    maps: list[tuple[IdMapping, ...]] = []
-    for name in ("uid_map", "gid_map"):
-        with open(f"{process}/{name}", encoding="ascii") as file:
-            maps.append(parse_id_map(file.read()))
-    if own.uids and _outside(own.uids) != _outside(maps[0]):
+    maps = IdMaps(_read_map(f"{process}/uid_map"), _read_map(f"{process}/gid_map"))
+    if own.uids and _outside(own.uids) != _outside(maps.uids):
         raise UnsupportedError(
             f"cannot join container {name}: it has other ids of this machine",
-            hint="use the --userns that it was started with",
+            hint="leave --userns out, or use the one that it was started with",
         )
-    return IdMaps(*maps)
+    return maps
+
+
+def _read_map(path: str) -> tuple[IdMapping, ...]:
+    with open(path, encoding="ascii") as file:
+        return parse_id_map(file.read())
 
 
 def _outside(mappings: tuple[IdMapping, ...]) -> set[tuple[int, int]]:

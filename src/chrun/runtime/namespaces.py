@@ -89,7 +89,7 @@ def plan_joining(spec: Spec) -> Iterator[Step]:
     """Plan one step for each process whose namespaces are joined, which happens before the clone.
 
     Where many ids are mapped in a joined user namespace the caller is perhaps none of them, and
-    becomes its root. /dev/shm is fetched from whom the IPC namespace is joined.
+    becomes its root.
     """
     joined = spec.joined
     for process, started in dict.fromkeys((each.process, each.started) for each in joined):
@@ -97,19 +97,20 @@ def plan_joining(spec: Spec) -> Iterator[Step]:
         yield Join(process, started, sum(NAMESPACES[name] for name in names), names)
         if "user" in names and sum(mapping.size for mapping in spec.uid_mappings) > 1:
             yield User(0, 0, (), False)
-    for each in joined:
-        if each.type == "ipc":
-            yield SharedMemory(_MEMORY_SLOT, each.process, each.started)
 
 
-def plan_placing(spec: Spec) -> Iterator[Step]:
-    """Plan to put in place what was fetched."""
-    if not any(each.type == "ipc" for each in spec.joined):
-        return
+def plan_shared_memory(spec: Spec) -> Iterator[Step]:
+    """Plan to fetch /dev/shm from whom the IPC namespace is joined, and to put it in place.
+
+    Behind the base: who comes back from another mount namespace must have a way to where it was.
+    """
     from chrun.runtime.trees import Place
 
-    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    yield Place(_MEMORY_SLOT, _SHM, flags, 0, False, 0, "the shared memory", SharedMemory.because)
+    flags, why = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, SharedMemory.because
+    for each in spec.joined:
+        if each.type == "ipc":
+            yield SharedMemory(_MEMORY_SLOT, each.process, each.started)
+            yield Place(_MEMORY_SLOT, _SHM, flags, 0, False, 0, "the shared memory", why)
 
 
 def plan_settings(spec: Spec) -> Iterator[Step]:

@@ -165,9 +165,9 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
         if not file.target.startswith(covered):
             yield File(file.target, 0o644, file.text, file.expanded, file.optional, file.reason)
     if spec.joined:
-        from chrun.runtime.namespaces import plan_placing
+        from chrun.runtime.namespaces import plan_shared_memory
 
-        yield from plan_placing(spec)
+        yield from plan_shared_memory(spec)
     if volumes:
         from chrun.runtime.volumes import plan_volumes
 

@@ -33,10 +33,10 @@ def test_who_joins_a_user_namespace_maps_nothing():
     assert made.steps[0].flags == 0x10000000 | 0x08000000
 
 
-def test_shared_memory_is_fetched_before_the_base_and_placed_in_the_new_dev():
+def test_shared_memory_is_fetched_behind_the_base_and_placed_in_the_new_dev():
     made = plan(namespaces=joined(("ipc", WEB)))
-    assert position(made, SharedMemory) < position(made, steps.Base)
     place = position(made, Place, target="/dev/shm")
+    assert position(made, steps.Base) < position(made, SharedMemory) < place
     assert position(made, steps.Mount, target="/dev") < place < position(made, steps.PivotRoot)
     assert not any(
         isinstance(step, steps.Mount) and step.target == "/dev/shm" for step in made.steps
