@@ -25,9 +25,10 @@ struct arrival {
 
 enum { LANDLOCK_VERSION = 1 }; /* LANDLOCK_CREATE_RULESET_VERSION */
 
+/* ptrace(2) itself: C libraries have several types for the first argument of their function. */
 static int request(int what, pid_t pid, uintptr_t data)
 {
-	return result(ptrace(what, pid, NULL, (void *)data));
+	return result(syscall(SYS_ptrace, (long)what, (long)pid, 0L, data));
 }
 
 static void announce(const struct gate *g, pid_t pid, int error)

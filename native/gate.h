@@ -12,6 +12,7 @@ struct gate {
 	int fd;      /* the inspector's socket; -1 without one, and when it was answered */
 	pid_t held;  /* who is traced: the first process, or what it forks; 0: nobody */
 	bool stands; /* it is behind its execve(2) */
+	int master, slave; /* its terminal: the caller's, where ^C ends the run, is not raw yet */
 };
 
 enum gate_answer { GATE_SILENT, GATE_OPEN, GATE_SHUT };

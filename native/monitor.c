@@ -131,8 +131,20 @@ static int start(struct monitor *m, uint32_t *position)
 static void begin(struct monitor *m)
 {
 	m->executed = true;
+	if (m->gate.master >= 0)
+		terminal_start(&m->terminal, m->gate.master, m->gate.slave);
 	if (m->options->report >= 0 && !may_be_ended(m))
 		close(m->options->report);
+}
+
+static void take_terminal(struct monitor *m, int master, int slave)
+{
+	if (m->gate.fd < 0) {
+		terminal_start(&m->terminal, master, slave);
+		return;
+	}
+	m->gate.master = master;
+	m->gate.slave = slave;
 }
 
 /* Hear what the first process has to say; the end of it is execve(2), or its death. */
@@ -143,7 +155,7 @@ static void hear_child(struct monitor *m)
 
 	while ((heard = receive(m->child, &message)) > 0)
 		if (message.master >= 0)
-			terminal_start(&m->terminal, message.master, message.slave);
+			take_terminal(m, message.master, message.slave);
 		else if (message.single >= 0)
 			m->listener = message.single;
 		else if (!message.failure.error)
@@ -340,6 +352,7 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.options = options;
 	m.lifeline = options->lifeline;
 	m.gate.fd = options->gate;
+	m.gate.master = m.gate.slave = -1;
 	m.namespaces = namespaces_of(plan);
 	m.child = m.peer = m.signals = m.listener = m.deadline = -1;
 	m.outside.users = open_joined_users(plan);

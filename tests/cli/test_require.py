@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.support.box import IS_ROOT
@@ -213,3 +214,41 @@ def wait_until(true):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.fixture
+def on_terminal(chrun):
+    """Start a command on a terminal of its own."""
+    children = []
+
+    def start(*words):
+        command, *arguments = chrun.command("run", "-it", *map(str, words))
+        child = pexpect.spawn(command, arguments, env=chrun.env, encoding="utf-8", timeout=20)
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.close(force=True)
+
+
+def test_a_refusal_is_told_when_the_terminal_is_as_before(on_terminal, box):
+    child = on_terminal("-q", "--require", "net=none", box, "sh")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 125
+    said, hint = child.before.removesuffix("\r\n").split("\r\n")  # raw, it would be "\n" alone
+    assert said.startswith("chrun: cannot run ")
+    assert hint.startswith("hint: ")
+
+
+def test_interrupt_on_the_terminal_ends_a_run_that_stands_at_the_gate(on_terminal, box, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    child = on_terminal("-q", "--receipt", fifo, box, "echo", "ran")
+    wait_until(lambda: stands_traced(child.pid))
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 130
+    assert "ran" not in child.before
