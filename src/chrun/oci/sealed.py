@@ -15,6 +15,8 @@ SCRATCH_BYTES = 64 << 20
 _PIDS = 256
 _MEMORY_BYTES = 1 << 30
 _TIMEOUT_MS = 5 * 60 * 1000
+# core(5): a program that core_pattern pipes cores to gets them even at 0; at 1 nobody does.
+_NO_CORE = Rlimit("RLIMIT_CORE", 1, 1)
 _TMP = SpecMount(
     "/tmp",  # noqa: S108 - inside a container
     "tmpfs",
@@ -47,7 +49,7 @@ def _limited(limits: LimitOptions) -> LimitOptions:
     )
     rlimits = limits.rlimits
     if not any(rlimit.name == "RLIMIT_CORE" for rlimit in rlimits):
-        rlimits = (*rlimits, Rlimit("RLIMIT_CORE", 0, 0))
+        rlimits = (*rlimits, _NO_CORE)
     return limits.replace(
         resources=resources, rlimits=rlimits, timeout_ms=limits.timeout_ms or _TIMEOUT_MS
     )

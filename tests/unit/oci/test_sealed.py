@@ -12,7 +12,7 @@ def test_what_nobody_asked_for_is_shut():
     assert sealed.readonly
     assert sealed.namespaces.network == "none"
     assert [mount.destination for mount in sealed.mounts] == ["/tmp"]
-    assert sealed.limits.rlimits == (Rlimit("RLIMIT_CORE", 0, 0),)
+    assert sealed.limits.rlimits == (Rlimit("RLIMIT_CORE", 1, 1),)
 
 
 def test_memory_tasks_and_time_are_limited_and_swap_is_no_way_round():
