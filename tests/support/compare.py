@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _HOST_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 _OPTIONS = ("ro ", "nosuid ", "nodev ", "noexec ")
+_MACHINE_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
 _PRIVATE = ("HOSTNAME",)  # variables whose content is another one in every container
 
 
@@ -101,21 +102,31 @@ def _facts(seen: Seen) -> Iterator[tuple[str, object]]:
     yield from ((f"{name} capabilities", names) for name, names in seen.capabilities.items())
     yield from ((f"process {name}", number) for name, number in seen.process.items())
     yield from ((f"limit {name}", both) for name, both in seen.limits.items())
+    yield from ((f"device {name}", device) for name, device in seen.devices.items())
+    yield from ((f"socket {name}", error) for name, error in seen.sockets.items())
+    yield from ((f"attempt {name}", error) for name, error in seen.attempts.items())
+    yield from ((f"call {name}", error) for name, error in seen.calls.items())
     for name, content in seen.env.items():
         yield f"variable {name}", content if name not in _PRIVATE else len(content)
     for name in _HOST_NAMESPACES:
         yield f"own {name} namespace", seen.namespaces.get(name) != _of_this_process(name)
     yield "descriptors", tuple(seen.descriptors)
-    for name, device in seen.devices.items():
-        yield f"device {name}", device
+    yield from _file_facts(seen)
+    yield from _proc_facts(seen)
+
+
+def _file_facts(seen: Seen) -> Iterator[tuple[str, object]]:
     for name, path in seen.paths.items():
         yield f"path {name}", (path.kind, path.content >= 0, path.write_errno == 0)
         yield f"owner {name}", (path.mode, path.uid, path.gid)
     for mount in _visible(seen.mounts):
         yield from _mount_facts(mount)
-    yield from ((f"socket {name}", error) for name, error in seen.sockets.items())
-    yield from ((f"attempt {name}", error) for name, error in seen.attempts.items())
-    yield from ((f"call {name}", error) for name, error in seen.calls.items())
+    asked = (word[5:] for word in seen.argv if word.startswith("text="))
+    for name in (*_MACHINE_FILES, *asked):
+        yield f"file {name}", seen.texts.get(name, "").replace(seen.hostname, "%h")
+
+
+def _proc_facts(seen: Seen) -> Iterator[tuple[str, object]]:
     if "/proc/self/status" in seen.texts:
         yield from (("seccomp mode", seen.seccomp[0]), ("seccomp filters", seen.seccomp[1]))
         yield "blocked signals", seen.blocked_signals
@@ -123,8 +134,6 @@ def _facts(seen: Seen) -> Iterator[tuple[str, object]]:
     yield "interfaces", seen.interfaces if "/proc/self/net/dev" in seen.texts else None
     for name in ("uid_map", "gid_map", "setgroups", "oom_score_adj"):
         yield name, seen.texts.get(f"/proc/self/{name}")
-    for name in ("hosts", "resolv.conf", "hostname"):
-        yield f"file /etc/{name}", seen.texts.get(f"/etc/{name}", "").replace(seen.hostname, "%h")
 
 
 def _visible(mounts: Iterable[SeenMount]) -> list[SeenMount]:

@@ -3,7 +3,7 @@
  * container. It asks the kernel by system calls where there are any, so that it works without
  * /proc; files of /proc are passed on as they are, for tests/support/probe.py to read.
  *
- *     probe [path=PATH]... [call=NAME|NUMBER[:ARGUMENT,...]]... [WORD]...
+ *     probe [path=PATH]... [text=PATH]... [call=NAME|NUMBER[:ARGUMENT,...]]... [WORD]...
  *
  * Bytes above 127 are written as \u00XX, one for each byte. It changes nothing: paths are opened
  * and not written to, and calls are made in a child.
@@ -521,6 +521,9 @@ int main(int argc, char **argv)
 	open_group("texts", '{');
 	for (size_t i = 0; i < COUNT(TEXTS); i++)
 		show_file(TEXTS[i]);
+	for (char **word = argv; *word; word++)
+		if (!strncmp(*word, "text=", 5))
+			show_file(*word + 5);
 	close_group('}');
 	printf("\n}\n");
 	return 0;

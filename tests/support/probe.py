@@ -5,7 +5,7 @@
     assert "ro" in seen.mount("/").options
 
 `tests/support/probe.c` says what it asks the kernel. Words behind the image reach it: `path=PATH`
-adds to `paths`, `call=NAME` (or a number, with `:ARGUMENT,...`) to `calls`.
+adds to `paths`, `text=PATH` to `texts`, `call=NAME` (or a number, with `:ARGUMENT,...`) to `calls`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,15 @@ _FLAGS = ("-std=c11", "-Os", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-W
 LIMITS = (
     "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks",
     "sigpending", "msgqueue", "nice", "rtprio", "rttime",
+)  # fmt: skip
+# System calls that the probe knows by name, and that few programs need
+CALLS = (
+    "mount", "umount2", "pivot_root", "unshare", "setns", "clone3", "keyctl", "add_key",
+    "request_key", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "open_by_handle_at",
+    "name_to_handle_at", "kexec_load", "init_module", "delete_module", "ptrace",
+    "process_vm_readv", "personality", "reboot", "swapon", "acct", "settimeofday",
+    "clock_settime", "fsopen", "fsmount", "open_tree", "move_mount", "mount_setattr", "quotactl",
+    "syslog", "chroot", "sethostname", "mknodat", "fchownat", "getpid",
 )  # fmt: skip
 _ALL_SIGNALS = range(1, 65)
 
