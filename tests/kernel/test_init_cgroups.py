@@ -11,7 +11,6 @@ import signal
 import subprocess
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -168,6 +167,8 @@ def test_controllers_are_passed_on_to_the_cgroup(unified):
 @needs("root", "hugetlb")
 def test_a_cgroup_with_others_in_it_is_not_divided(unified):
     with subprocess.Popen([*entering(unified / "shell"), "sleep", "60"]) as other:
+        while not (unified / "shell" / "cgroup.procs").read_text():
+            time.sleep(0.01)
         notes = (Note(errno.EBUSY, "others are in it"),)
         step = limited(unified / "shell", f"{PAGES}=4194304", controllers=("hugetlb",), notes=notes)
         (unified / "cgroup.subtree_control").write_text("+hugetlb")
