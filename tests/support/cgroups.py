@@ -122,3 +122,10 @@ def delegated() -> list[str]:
     enter = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit; shift; done; shift; exec "$@"'
     places = [str(top / "shell" / "cgroup.procs") for top in given()]
     return ["sh", "-c", enter, "sh", *places, "--"]
+
+
+def has_session() -> bool:
+    """Say whether systemd can be asked for a cgroup: the machine's by root, else the user's own."""
+    if os.geteuid() == 0:
+        return Path("/run/systemd/system").exists()
+    return Path(os.environ.get("XDG_RUNTIME_DIR", "/none"), "systemd", "private").exists()

@@ -41,6 +41,7 @@ ACCEPTED_IN_CI = {
     "cgroups 2": "likewise",
     "hugetlb": "version 2 has it where the trees of version 1 leave it",
     "delegated cgroups": "a job of CI may have none to give away",
+    "systemd session": "the virtual machine's second guise has one",
     "no weights": "what weighs disks is the machine's to choose",
 }
 
@@ -170,6 +171,7 @@ NEEDS: dict[str, Need] = {
     "delegated cgroups": Need(
         lambda: bool(cgroups.given()), "nobody gave this user cgroups (CHRUN_TEST_CGROUPS)"
     ),
+    "systemd session": Need(cgroups.has_session, "no systemd keeps a session for this user"),
     "a disk": Need(lambda: cgroups.first_disk() is not None, "there is no disk here"),
     "no weights": Need(lambda: not cgroups.honours_weights(), "a disk here honours weights"),
     "hugetlb": Need(
