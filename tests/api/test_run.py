@@ -201,3 +201,31 @@ def test_a_tag_that_moved_is_seen_by_the_next_run(tmp_path):
             for _ in range(2):
                 done = chrun.run(name, root=home, capture_output=True, text=True)
                 assert done.stdout == f"{word}\n"
+
+
+def test_capabilities_and_namespaces_are_those_of_the_command_line(root, box):
+    script = "grep CapBnd /proc/self/status; cat /proc/sys/net/ipv4/ip_forward /etc/hosts"
+    done = chrun.run(
+        box,
+        ["sh", "-c", script],
+        cap_drop=["all"],
+        cap_add=["chown"],
+        network="none",
+        sysctl=["net.ipv4.ip_forward=1"],
+        add_host=["db:192.0.2.7"],
+        capture_output=True,
+        text=True,
+        root=root,
+    )
+    bounding, forward, *hosts = done.stdout.splitlines()
+    assert int(bounding.split()[1], 16) == 1
+    assert forward == "1"
+    assert "192.0.2.7\tdb" in hosts
+
+
+@needs("root")
+def test_groups_are_added_as_on_the_command_line(root, box):
+    done = chrun.run(
+        box, ["id", "-G"], user="www-data", group_add=["audio"], stdout=subprocess.PIPE, root=root
+    )
+    assert done.stdout == b"33 29\n"
