@@ -173,6 +173,7 @@ def test_the_receipt_names_container_image_kernel_and_rung(both, probe_dir):
     assert receipt["container"]["id"].startswith(seen.hostname)
     assert receipt["kernel"]["release"] == os.uname().release
     assert receipt["requirements"] == []
+    assert receipt["shown_rung"] == "confined"
 
 
 def test_an_image_goes_by_its_id(chrun, box, tmp_path):
@@ -187,7 +188,7 @@ def test_keys_come_in_one_order_that_readers_can_rely_on(both):
     receipt, _ = both()
     assert list(receipt) == [
         "receipt", "chrun", "container", "kernel", "process", "namespaces", "user_namespace",
-        "security", "root", "mounts", "limits", "network", "requirements",
+        "security", "root", "mounts", "limits", "network", "shown_rung", "requirements",
     ]  # fmt: skip
 
 
@@ -296,4 +297,5 @@ def test_the_chroot_rung_shows_that_it_shuts_out_nothing_but_the_root(chrun, box
     receipt = json.loads(path.read_text())
     assert receipt["root"]["own"]
     assert not any(namespace["own"] for namespace in receipt["namespaces"].values())
+    assert receipt["shown_rung"] == "chroot"
     assert receipt["security"]["seccomp"]["own_filters"] == 0

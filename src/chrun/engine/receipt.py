@@ -13,7 +13,7 @@ import socket
 import stat
 import struct
 
-from chrun.engine.require import check, parse_facts
+from chrun.engine.require import check, parse_facts, shown_rung
 from chrun.engine.seccomp import PRETENDS
 from chrun.errors import RequirementError, UnsupportedError, UsageError
 from chrun.runtime.landlock import Landlock
@@ -131,6 +131,7 @@ def _text(receipt: Receipt, findings: tuple[Finding, ...]) -> str:
     import json
 
     content = receipt_json(receipt)
+    content["shown_rung"] = shown_rung(receipt)
     content["requirements"] = [
         {
             "fact": finding.fact.text,
