@@ -49,8 +49,8 @@ def _inspect(gate: socket.socket, prepared: Prepared, request: RunRequest) -> No
         inspect(gate, prepared, request)
     except ChrunError as error:
         refuse(gate, error_text(error))
-    except Exception:  # noqa: BLE001 - a bug in chrun, to be told here: above is another process's code
-        sys.excepthook(*sys.exc_info())
+    except Exception as error:  # noqa: BLE001 - a bug in chrun, to be told here: above is another process's code
+        sys.excepthook(type(error), error, error.__traceback__)
     finally:
         os._exit(0)
 

@@ -227,14 +227,12 @@ def _rung(word: str) -> tuple[str, Check]:
     if rung is None:
         raise UsageError(f"cannot require 'rung={word[:80]}': expected {', '.join(RUNGS)}")
 
+    rungs = RUNGS[: RUNGS.index(rung) + 1]
+
     def find_fault(receipt: Receipt) -> str:
-        return next(filter(None, (_below_rung(receipt, r) for r in _up_to(rung))), "")
+        return next(filter(None, (_below_rung(receipt, each) for each in rungs)), "")
 
     return f"all that the rung {rung} stands for", find_fault
-
-
-def _up_to(rung: Rung) -> tuple[Rung, ...]:
-    return RUNGS[: RUNGS.index(rung) + 1]
 
 
 def _below_rung(receipt: Receipt, rung: Rung) -> str:
