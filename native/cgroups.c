@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "device_filter.h"
 #include "files.h"
 #include "kernel.h"
 #include "say.h"
@@ -259,6 +260,15 @@ int cgroups_limit(struct cgroups *groups, const struct record *record, pid_t pid
 		groups->amount = amount;
 	}
 	return 0;
+}
+
+int cgroups_filter_devices(struct cgroups *groups, const struct record *record, pid_t pid)
+{
+	const char *parent = record->fields[0].text;
+	struct field program = record->fields[1];
+	int error = find(groups, parent) ? 0 : begin(groups, parent, true, pid);
+
+	return error ? error : filter_devices(find(groups, parent)->here, program.text, program.length);
 }
 
 bool cgroups_ran_out(const struct cgroups *groups)

@@ -33,6 +33,9 @@ struct cgroups {
 /* Step 32: make a cgroup unless it is there, set a limit in it, and have `pid` in it. */
 int cgroups_limit(struct cgroups *groups, const struct record *record, pid_t pid);
 
+/* Step 39: make a cgroup of version 2 unless it is there, and filter the use of devices in it. */
+int cgroups_filter_devices(struct cgroups *groups, const struct record *record, pid_t pid);
+
 /* Whether the kernel killed a process of the container for the lack of memory. */
 bool cgroups_ran_out(const struct cgroups *groups);
 

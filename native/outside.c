@@ -224,6 +224,8 @@ void do_outside(struct outside *o, const struct plan *plan, const char *scratch,
 			done = open_tree_outside(o, scratch, record.fields);
 		else if (record.number == STEP_CGROUP)
 			done = cgroups_limit(&o->groups, &record, pid);
+		else if (record.number == STEP_DEVICE_FILTER)
+			done = cgroups_filter_devices(&o->groups, &record, pid);
 	}
 	answer(child, (struct failure){ position, done < 0 ? (uint32_t)-done : 0 }, done);
 	if (done > 0)

@@ -38,6 +38,7 @@ static const char *const formats[STEP_NUMBERS] = {
 	[STEP_LOOPBACK] = "",
 	[STEP_SHARED_MEMORY] = "iti",
 	[STEP_CGROUP] = "tTTt",
+	[STEP_DEVICE_FILTER] = "tb",
 	[STEP_DEADLINE] = "it",
 	[STEP_CGROUP_NAMESPACE] = "",
 	[STEP_GRAB] = "itti",

@@ -30,6 +30,7 @@ static step_function *const functions[STEP_EXEC] = {
 	[STEP_OUTER_ID_MAP] = step_outer_id_map,
 	[STEP_OUTER_TREE] = step_outer_tree,
 	[STEP_CGROUP] = step_cgroup,
+	[STEP_DEVICE_FILTER] = step_cgroup,
 	[STEP_CGROUP_NAMESPACE] = step_cgroup_namespace,
 	[STEP_PROPAGATION] = step_propagation,
 	[STEP_BASE] = step_base,

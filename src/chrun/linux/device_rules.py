@@ -1,0 +1,98 @@
+"""Which devices a cgroup's processes may make, read and write: cgroup-v1/devices.rst, bpf(2).
+
+Whoever has CAP_MKNOD could make a node of the machine's disk; what it is used for, this decides.
+Pure.
+"""
+
+from __future__ import annotations
+
+from chrun.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from chrun.oci.spec import Device
+
+_ANY = -1
+# enum bpf_devcg_type and the access bits of include/uapi/linux/bpf.h
+_KINDS = {"b": 1, "c": 2}
+_ACCESSES = {"m": 1, "r": 2, "w": 4}
+# Instructions of linux/bpf.h and bpf_common.h: class, operation and source of the operand
+_LOAD_WORD, _JUMP_NOT_EQUAL, _JUMP_IF_BITS = 0x61, 0x55, 0x45
+_MOVE, _MOVE_REGISTER, _AND, _SHIFT_RIGHT, _EXIT = 0xB7, 0xBF, 0x57, 0x77, 0x95
+_RESULT, _CONTEXT, _KIND, _ACCESS, _MAJOR, _MINOR = 0, 1, 2, 3, 4, 5  # registers
+
+
+class Rule(Value):
+    """What is allowed with devices of a kind; a number of -1 is all numbers."""
+
+    kind: str
+    major: int
+    minor: int
+    access: str
+
+    def __str__(self) -> str:
+        major, minor = ("*" if number == _ANY else str(number) for number in (self.major, self.minor))
+        return f"{self.kind} {major}:{minor} {self.access}"
+
+
+# As docker: any node may be made, for archives have them in them; what may be used is what every
+# container has, and the terminals of its own devpts.
+DEFAULT_RULES = (
+    Rule("c", _ANY, _ANY, "m"),
+    Rule("b", _ANY, _ANY, "m"),
+    *(Rule("c", 1, minor, "rwm") for minor in (3, 5, 7, 8, 9)),
+    *(Rule("c", 5, minor, "rwm") for minor in (0, 1, 2)),
+    Rule("c", 136, _ANY, "rwm"),
+)
+
+
+def rules_for(devices: Iterable[Device]) -> tuple[Rule, ...]:
+    """Give what is allowed in a container that was given devices."""
+    given = (Rule(each.kind, each.major, each.minor, each.access) for each in devices)
+    return (*DEFAULT_RULES, *given)
+
+
+def settings_of(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Give what version 1's files are written: everything is denied first."""
+    return ("devices.deny=a", *(f"devices.allow={rule}" for rule in rules))
+
+
+def program_of(rules: Iterable[Rule]) -> bytes:
+    """Compile the rules to a BPF_PROG_TYPE_CGROUP_DEVICE program: the first that fits allows."""
+    code = [
+        _instruction(_LOAD_WORD, _KIND, _CONTEXT),  # access in the upper half, kind in the lower
+        _instruction(_LOAD_WORD, _MAJOR, _CONTEXT, 4),
+        _instruction(_LOAD_WORD, _MINOR, _CONTEXT, 8),
+        _instruction(_MOVE_REGISTER, _ACCESS, _KIND),
+        _instruction(_SHIFT_RIGHT, _ACCESS, value=16),
+        _instruction(_AND, _KIND, value=0xFFFF),
+    ]
+    for rule in rules:
+        code += _tests(rule)
+    return b"".join([*code, _instruction(_MOVE, _RESULT, value=0), _instruction(_EXIT)])
+
+
+def _tests(rule: Rule) -> Iterator[bytes]:
+    """Allow what the rule allows; what it does not fit goes on behind it."""
+    forbidden = sum(bit for letter, bit in _ACCESSES.items() if letter not in rule.access)
+    tests = [(_JUMP_NOT_EQUAL, _KIND, _KINDS[rule.kind])]
+    if forbidden:
+        tests.append((_JUMP_IF_BITS, _ACCESS, forbidden))
+    if rule.major != _ANY:
+        tests.append((_JUMP_NOT_EQUAL, _MAJOR, rule.major))
+    if rule.minor != _ANY:
+        tests.append((_JUMP_NOT_EQUAL, _MINOR, rule.minor))
+    for position, (operation, register, value) in enumerate(tests):
+        yield _instruction(operation, register, offset=len(tests) - position + 1, value=value)
+    yield _instruction(_MOVE, _RESULT, value=1)
+    yield _instruction(_EXIT)
+
+
+def _instruction(
+    operation: int, target: int = 0, source: int = 0, offset: int = 0, value: int = 0
+) -> bytes:
+    """Encode a struct bpf_insn."""
+    registers = bytes([operation, target | source << 4])
+    return registers + offset.to_bytes(2, "little") + value.to_bytes(4, "little")
