@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.engine.filters import plan_filters
+from chrun.engine.filters import plan_filters, profile_json
 from chrun.engine.isolation import choose_rung, summary_words
 from chrun.engine.users import choose_users
 from chrun.errors import NoSuchImageError, UnsupportedError, UsageError
@@ -130,7 +130,8 @@ def _prepare(
             root = f"{container.directory}/{COPY_NAME}"
             copy_for(users, engine.store.layout, composed.rootfs.layers, root)
         if request.keep:
-            save_spec(container, composed.spec.to_json(profile_json(engine.host, composed.spec)))
+            spec = composed.spec.named(container.container_id[:12])
+            save_spec(container, spec.to_json(profile_json(engine.host, spec)))
     except BaseException:
         for volume_fd in volume_fds:
             os.close(volume_fd)
@@ -274,22 +275,6 @@ def _plan_filters(
 
         return (), without_filters(lack, spec, optional=optional)
     return plan_filters(engine.store.layout, engine.host, spec, architecture, optional=optional)
-
-
-def profile_json(host: Host, spec: Spec) -> dict[str, object]:
-    """Give the filter as `linux.seccomp` of the runtime spec, {} for none.
-
-    What it lets only seem to succeed, where one id is mapped, is not part of it.
-    """
-    if not spec.seccomp:
-        return {}
-    from chrun.engine.seccomp import oci_profile
-
-    sets = spec.process.capabilities
-    bounding = None if sets is None else sets.bounding
-    return oci_profile(
-        host.machine, host.kernel, spec.seccomp, sealed=spec.sealed, bounding=bounding
-    )
 
 
 def explain(engine: Engine, request: RunRequest) -> Composed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.engine.containers import profile_json
+from chrun.engine.filters import profile_json
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux import caps
 from chrun.rootfs.copy import copy_layers

@@ -87,6 +87,22 @@ def plan_filters(
     return tuple(Seccomp(*step) for step in fields), ()
 
 
+def profile_json(host: Host, spec: Spec) -> dict[str, object]:
+    """Give the filter as `linux.seccomp` of the runtime spec, {} for none.
+
+    What it lets only seem to succeed, where one id is mapped, is not part of it.
+    """
+    if not spec.seccomp:
+        return {}
+    from chrun.engine.seccomp import oci_profile
+
+    sets = spec.process.capabilities
+    bounding = None if sets is None else sets.bounding
+    return oci_profile(
+        host.machine, host.kernel, spec.seccomp, sealed=spec.sealed, bounding=bounding
+    )
+
+
 def _signature() -> tuple[int, ...]:
     """Give what changes when chrun does; () where its sources are not files, and nothing is kept.
 

@@ -169,6 +169,19 @@ class Spec(Value):
     timeout_ms: int = 0
     init: bool = False  # an annotation in the spec's terms: the runtime puts a reaping PID 1 first
 
+    def named(self, host_name: str) -> Spec:
+        """Give the spec with the host name in it, that asked for or this one.
+
+        Until then it is a blank, which chrun-init fills in: `HOSTNAME=%h` in the environment.
+        """
+        name = self.hostname or host_name
+        known = {"HOSTNAME=%h": f"HOSTNAME={name}"}
+        env = tuple(known.get(entry, entry) for entry in self.process.env)
+        return self.replace(
+            process=self.process.replace(env=env),
+            hostname=name if "uts" in self.namespaces else "",
+        )
+
     def to_json(self, seccomp: dict[str, object] | None = None) -> dict[str, object]:
         """Give the content of config.json; `seccomp` is the profile as the spec writes it."""
         from chrun.oci.mounts_json import device_json, mount_json  # only for kept and exported ones

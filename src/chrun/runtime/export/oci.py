@@ -36,18 +36,18 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
 
     Its root file system is expected beside it.
     """
-    spec, notes = subject.spec, list(_notes(subject.spec))
+    spec = subject.spec.named(host_name)
+    notes = list(_notes(spec))
     if single_ids(spec) not in {None, (0, 0)}:
         raise UnsupportedError(
             f"cannot export to oci: runtimes want root inside, beside user {spec.process.user.uid}",
             hint="use -u 0, or run chrun as root or with subordinate ids",
         )
-    name = spec.hostname or host_name
     files = {f"file-{number}": file for number, file in enumerate(_files(subject), 1)}
     fields = spec.to_json()
     fields["ociVersion"] = _VERSION
     fields["root"] = {"path": COPY_NAME, "readonly": spec.root_readonly}
-    fields["process"] = _process(spec, _part(fields, "process"), name, subject.capabilities)
+    fields["process"] = _process(spec, _part(fields, "process"), subject.capabilities)
     fields["mounts"] = [
         *_mounts(spec, notes),
         *(
@@ -56,10 +56,9 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
         ),
     ]
     fields["linux"] = _linux(spec, _part(fields, "linux"), subject.profile)
-    if "uts" in spec.namespaces:
-        fields["hostname"] = name
     text = json.dumps(fields, indent=2) + "\n"
-    return Export(text, tuple(notes), {path: _text(file, name) for path, file in files.items()})
+    texts = {path: _text(file, spec.hostname or host_name) for path, file in files.items()}
+    return Export(text, tuple(notes), texts)
 
 
 def _files(subject: Exportable) -> Iterator[MachineFile]:
@@ -92,15 +91,12 @@ def _notes(spec: Spec) -> Iterator[str]:
         yield "chown, mknod and setuid that only seem to succeed (nobody answers for them)"
 
 
-def _process(spec: Spec, process: Document, host_name: str, everything: Sequence[str]) -> Document:
-    """Fill in the host name; a user namespace of one id knows no other group."""
-    env = [
-        f"HOSTNAME={host_name}" if entry == "HOSTNAME=%h" else entry for entry in spec.process.env
-    ]
+def _process(spec: Spec, process: Document, everything: Sequence[str]) -> Document:
+    """Complete the process; a user namespace of one id knows no other group."""
     user = spec.process.user
     groups = () if single_ids(spec) else user.additional_gids
     ids: Document = {"uid": user.uid, "gid": user.gid, "additionalGids": list(groups)}
-    completed = {**process, "env": env, "user": ids}
+    completed = {**process, "user": ids}
     if spec.process.capabilities is None:  # of which a runtime would make none
         names = ("bounding", "effective", "permitted")
         completed["capabilities"] = {name: list(everything) for name in names}
