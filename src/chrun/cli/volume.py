@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chrun.cli.options import Parsed
-    from chrun.store.store import Store
+    from chrun.engine.engine import Engine
     from chrun.store.volumes import Volume
 
 _FILTER = Option(("--filter",), "only those with label=KEY[=VALUE], label!=...", "FILTER", True)
@@ -95,7 +95,7 @@ def run(words: Sequence[str], root: str) -> int:
     if parsed.flag("help"):
         sys.stdout.write(command.help_text())
         return 0
-    return runners[name](parsed, open_engine(root, quiet=True).store)
+    return runners[name](parsed, open_engine(root, quiet=True))
 
 
 def _help_text() -> str:
@@ -103,11 +103,11 @@ def _help_text() -> str:
     return _HELP.format(commands="\n".join(f"  {name:<7}  {summary}" for name, summary in rows))
 
 
-def _create(parsed: Parsed, store: Store) -> int:
+def _create(parsed: Parsed, engine: Engine) -> int:
     if len(parsed.operands) > 1:
         raise UsageError("cannot create a volume: expected one name at most")
     labels = dict(_label(text) for text in parsed.texts("label"))
-    print(make_volume(store, "".join(parsed.operands), labels))
+    print(make_volume(engine.store, "".join(parsed.operands), labels))
     return 0
 
 
@@ -118,19 +118,19 @@ def _label(text: str) -> tuple[str, str]:
     return key, content
 
 
-def _inspect(parsed: Parsed, store: Store) -> int:
+def _inspect(parsed: Parsed, engine: Engine) -> int:
     _check_named(parsed, "inspect")
-    found = find_volumes(store, parsed.operands)
+    found = find_volumes(engine.store, parsed.operands)
     print(json.dumps([_details(volume) for volume in found], indent=4))
     return 0
 
 
-def _list(parsed: Parsed, store: Store) -> int:
+def _list(parsed: Parsed, engine: Engine) -> int:
     if parsed.operands:
         raise UsageError("cannot list volumes: expected no arguments")
-    used = used_volumes(store)
+    used = used_volumes(engine.store)
     wanted = _matcher(parsed.texts("filter"), used, ("dangling", "name", "label", "label!"))
-    volumes = [volume for volume in find_volumes(store) if wanted(volume)]
+    volumes = [volume for volume in find_volumes(engine.store) if wanted(volume)]
     if parsed.flag("quiet"):
         for volume in volumes:
             print(volume.name)
@@ -142,14 +142,14 @@ def _list(parsed: Parsed, store: Store) -> int:
     return 0
 
 
-def _prune(parsed: Parsed, store: Store) -> int:
+def _prune(parsed: Parsed, engine: Engine) -> int:
     if parsed.operands:
         raise UsageError("cannot prune volumes: expected no arguments")
     chosen = _matcher(parsed.texts("filter"), frozenset(), ("label", "label!"))
     every = parsed.flag("all")
     if not parsed.flag("force") and not _is_sure(every=every):
         return 0
-    pruned = prune_volumes(store, lambda each: (every or each.anonymous) and chosen(each))
+    pruned = prune_volumes(engine.store, lambda each: (every or each.anonymous) and chosen(each))
     if pruned.names:
         print("Deleted Volumes:", *pruned.names, sep="\n", end="\n\n")
     print(f"Total reclaimed space: {human_size(pruned.size)}")
@@ -164,11 +164,11 @@ def _is_sure(*, every: bool) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _remove(parsed: Parsed, store: Store) -> int:
+def _remove(parsed: Parsed, engine: Engine) -> int:
     _check_named(parsed, "remove")
     for name in parsed.operands:
         try:
-            delete_volume(store, name)
+            delete_volume(engine.store, name)
         except NoSuchVolumeError:
             if not parsed.flag("force"):
                 raise

@@ -167,8 +167,9 @@ def _resolved(engine: Engine, request: RunRequest, mount: SpecMount, users: User
         return mount.replace(type=kind, source=source, options=tuple(sorted(options)))
     if mount.type == "image":
         layers = visible_layers(_image(engine, request, mount.source, users).layers)
-        options = (*mount.options, "nodev")
-        return mount.replace(type="overlay", source="overlay", options=options, layers=layers)
+        return mount.replace(
+            type="overlay", source="overlay", options=(*mount.options, "nodev"), layers=layers
+        )
     if mount.type == "bind":
         _check_propagation(mount)
     return mount
