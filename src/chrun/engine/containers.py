@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from chrun.rootfs.rootfs import MachineFile
     from chrun.runtime.plan import Limited, Plan
     from chrun.runtime.steps import Seccomp
-    from chrun.store.containers import Container
 
 _MAX_PASSWD_BYTES = 4 << 20
 _NO_RESOURCES = Resources()
@@ -118,12 +117,18 @@ def _prepare(
             keep=request.keep,
             overlay=composed.rootfs.writes_to_disk,
         )
-        _claim_mounts(engine, request, container, users)
+        if request.options.mounts:
+            from chrun.engine.mounting import claim_mounts
+
+            claim_mounts(engine, request, container, users)
     volume_fds: tuple[int, ...] = ()
     try:
         if claim:
             claim.record(container.directory)
-        volume_fds = _open_volumes(engine, request, composed.rootfs, users)
+        if request.options.mounts:
+            from chrun.engine.mounting import open_volumes
+
+            volume_fds = open_volumes(engine, request, composed.rootfs.layers, users)
         if composed.rootfs.kind == "copy":
             from chrun.engine.ownership import copy_for
 
@@ -148,38 +153,6 @@ def _prepare(
             composed.wrapper,
         ),
     )
-
-
-def _claim_mounts(engine: Engine, request: RunRequest, container: Container, users: Users) -> None:
-    """See that the volumes and images that are mounted stay as long as the container."""
-    if not request.options.mounts:
-        return
-    from chrun.engine.volumes import claim_mounts
-
-    try:
-        claim_mounts(engine, request, container, users)
-    except BaseException:
-        remove_container(engine.store.layout, container)
-        raise
-
-
-def _open_volumes(
-    engine: Engine, request: RunRequest, rootfs: Rootfs, users: Users
-) -> tuple[int, ...]:
-    if not request.options.mounts:
-        return ()
-    from chrun.engine.volumes import open_volumes
-
-    return open_volumes(engine, request, rootfs.layers, users)
-
-
-def _mounted(engine: Engine, request: RunRequest, options: RunOptions, users: Users) -> RunOptions:
-    """Put paths in the place of the names of volumes and images."""
-    if not options.mounts:
-        return options
-    from chrun.engine.volumes import resolve_mounts
-
-    return options.replace(mounts=resolve_mounts(engine, request, users))
 
 
 def _recall(engine: Engine, request: RunRequest, users: Users) -> Composed:
@@ -226,7 +199,10 @@ def compose(engine: Engine, request: RunRequest, users: Users | None = None) -> 
     identity = _identity(source, request)
     maps = users.maps_for(host, identity)
     options, maps, ungranted = _settle(engine, options, rung, identity, maps)
-    options = _mounted(engine, request, options, users)
+    if options.mounts:
+        from chrun.engine.mounting import resolve_mounts
+
+        options = options.replace(mounts=resolve_mounts(engine, request, users))
     spec = make_spec(source.name, source.config, options, rung, identity, maps)
     rootfs, more = _choose_rootfs(engine, request, source, rung, users)
     filters, unfiltered = _plan_filters(engine, request, source, spec)

@@ -8,7 +8,6 @@ import stat
 from chrun.errors import UsageError
 from chrun.oci.spec import SpecMount
 from chrun.store.layout import absolute
-from chrun.store.volumes import check_volume_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +97,8 @@ def parse_volume(text: str) -> SpecMount:
         return bound(source, target, words)
     if wrong := words & _ONLY_BOUND:
         raise UsageError(f"cannot read volume {text!r}: {min(wrong)} is for paths, not for names")
+    from chrun.store.volumes import check_volume_name
+
     check_volume_name(source, hint=f"for a directory write ./{source}:{target}")
     return SpecMount(target, "volume", source, tuple(sorted(words - _WITHOUT_EFFECT)))
 

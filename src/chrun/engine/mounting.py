@@ -1,0 +1,61 @@
+"""What a container shows beside its root: prepared, where it is more than paths and memory."""
+
+from __future__ import annotations
+
+from chrun.store.containers import remove_container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chrun.engine.engine import Engine
+    from chrun.engine.request import RunRequest
+    from chrun.engine.users import Users
+    from chrun.oci.spec import SpecMount
+    from chrun.store.containers import Container
+
+_OF_A_BIND = frozenset({"rbind", "bind", "ro", "nosuid", "nodev", "noexec"})
+
+
+def resolve_mounts(engine: Engine, request: RunRequest, users: Users) -> tuple[SpecMount, ...]:
+    """Put paths in the place of the names of volumes and images; `engine.volumes` tells errors."""
+    if _are_plain(request.options.mounts):
+        return request.options.mounts
+    from chrun.engine import volumes
+
+    return volumes.resolve_mounts(engine, request, users)
+
+
+def claim_mounts(engine: Engine, request: RunRequest, container: Container, users: Users) -> None:
+    """See that the volumes and images that are mounted stay as long as the container.
+
+    The container is removed when that fails.
+    """
+    if _are_plain(request.options.mounts):
+        return
+    from chrun.engine import volumes
+
+    try:
+        volumes.claim_mounts(engine, request, container, users)
+    except BaseException:
+        remove_container(engine.store.layout, container)
+        raise
+
+
+def open_volumes(
+    engine: Engine, request: RunRequest, layers: Sequence[str], users: Users
+) -> tuple[int, ...]:
+    """Fill empty volumes with what the image has there, and give the locks on all of them."""
+    if _are_plain(request.options.mounts):
+        return ()
+    from chrun.engine import volumes
+
+    return volumes.open_volumes(engine, request, layers, users)
+
+
+def _are_plain(mounts: tuple[SpecMount, ...]) -> bool:
+    """Say whether mounts are only of memory and of paths: not the store's, nor propagated."""
+    return all(
+        mount.type == "tmpfs" or (mount.type == "bind" and _OF_A_BIND.issuperset(mount.options))
+        for mount in mounts
+    )
