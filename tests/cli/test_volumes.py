@@ -12,12 +12,12 @@ import pytest
 
 from tests.support import images
 from tests.support.images import directory, file, image, layer, symlink
-from tests.support.needs import NEEDS, needs
+from tests.support.needs import IDENTITIES, needs
 
 pytestmark = needs("busybox", "overlay")
 
 IS_ROOT = os.geteuid() == 0
-KEEPS_OWNERS = IS_ROOT or NEEDS["subordinate ids"].is_there()
+KEEPS_OWNERS = IS_ROOT or IDENTITIES["subordinate ids"]()
 
 
 @pytest.fixture
@@ -105,7 +105,10 @@ def test_an_emptied_volume_is_filled_again_and_nocopy_leaves_it_empty(volumes, b
     assert sh(volumes, furnished, "ls /data", "-v", "v:/data:nocopy") == ""
     option = "src=v,dst=/data,volume-nocopy"
     assert sh(volumes, furnished, "ls /data", "--mount", option) == ""
-    assert sh(volumes, furnished, "ls /data", "-v", "v:/data") == "deep\nfile\nshut\n"
+    # the image gives /data to its user 33, who as a subordinate id does not let chrun look inside
+    closed = KEEPS_OWNERS and not IS_ROOT
+    expected = "" if closed else "deep\nfile\nshut\n"
+    assert sh(volumes, furnished, "ls /data", "-v", "v:/data") == expected
 
 
 def test_a_volume_on_an_images_link_gets_what_that_leads_to(volumes, furnished):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from chrun.engine.subordinate import SUBGID_PATH, SUBUID_PATH, Subordinate
-from chrun.linux.host import read_host
+from chrun.linux.host import gains_nothing, read_host
 from chrun.linux.subids import RANGE_SIZE, Subids, free_ranges, map_ranges, ranges_of
 from chrun.oci.convert import IdMaps
 from chrun.runtime.probe import try_id_maps
@@ -92,6 +92,8 @@ def _request(login: str) -> str:
 
 
 def _setuid_hint(programs: tuple[str, str]) -> str:
+    if gains_nothing():
+        return "whoever started this process set no_new_privs, under which setuid has no effect"
     return f"{' and '.join(programs)} need the setuid bit, or CAP_SETUID and CAP_SETGID (setcap)"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 
+from chrun.linux.host import gains_nothing
 from chrun.oci.convert import IdMaps
 from chrun.oci.spec import IdMapping
 from chrun.store.records import keep_answer
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     Signature = tuple[int, int, int]
     Lines = tuple[tuple[int, int, int], ...]
     Answer = tuple[Lines, Lines, str, str, str, str]
-    Question = tuple[int, int, int, tuple[Signature, Signature]]
+    Question = tuple[int, int, int, bool, tuple[Signature, Signature]]
     Kept = tuple[Question, tuple[Signature, Signature], Answer]
 
 SUBUID_PATH, SUBGID_PATH = "/etc/subuid", "/etc/subgid"
-_FORMAT = 1
+_FORMAT = 2
 _ABSENT = (0, 0, 0)
 
 
@@ -52,12 +53,13 @@ class Subordinate(Value):
 def find_subordinate(layout: Layout) -> Subordinate:
     """Find out what the caller may map; an answer holds while what it was drawn from is the same.
 
-    Two looks at files for who has been told before, or has none.
+    Few looks at files for who has been told before, one for who has none. Where this process gains
+    nothing by setuid programs, as in many containers, it may have been told otherwise elsewhere.
     """
     files = (_signature(SUBUID_PATH), _signature(SUBGID_PATH))
     if not files[0][1]:  # no such file, or an empty one
         return Subordinate()
-    question = (_FORMAT, os.geteuid(), os.getegid(), files)
+    question = (_FORMAT, os.geteuid(), os.getegid(), gains_nothing(), files)
     if found := _find_kept(layout.subids_answer_path, question):
         return found
     from chrun.engine.subid_trial import ask

@@ -154,6 +154,15 @@ def is_filtered() -> bool:
         return False
 
 
+def gains_nothing() -> bool:
+    """Say whether setuid programs have no effect for this process: no_new_privs, prctl(2)."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            return "NoNewPrivs:\t1\n" in status.read()
+    except OSError:
+        return False
+
+
 def read_first_line(path: str) -> str:
     """Give the first line of a small file, "" when it cannot be read."""
     try:

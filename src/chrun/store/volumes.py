@@ -148,7 +148,9 @@ def adopt_content(layout: Layout, name: str, staged: str) -> None:
     """Let a staged directory be a volume's content, if that is still empty (CVE-2020-1726)."""
     from chrun.store.durable import sync_file_system
 
-    sync_file_system(staged)  # a volume that is not empty is never filled again
+    # A volume that is not empty is never filled again. The staged directory itself may belong to a
+    # subordinate id, and cannot be opened then.
+    sync_file_system(layout.volume_dir(name))
     os.rename(staged, layout.volume_data_dir(name))  # ENOTEMPTY, if it is not
 
 
