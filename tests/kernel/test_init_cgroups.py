@@ -14,7 +14,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from chrun.runtime.limits import Cgroup, CgroupNamespace, Deadline, RemoveCgroups
+from chrun.linux.device_rules import DEFAULT_RULES, Rule, program_of
+from chrun.runtime.limits import (
+    Cgroup,
+    CgroupNamespace,
+    Deadline,
+    DeviceFilter,
+    RemoveCgroups,
+)
 from chrun.runtime.plan import Clone, Exec, Plan
 from chrun.runtime.steps import Note
 from tests.support.box import CONTAINER_ID, PATH, run_init, start_init
@@ -192,6 +199,26 @@ def test_the_monitor_divides_its_own_cgroup_and_leaves_it_as_it_was(unified, tmp
     assert [path for path in own.iterdir() if path.is_dir()] == []
     assert (own / "cgroup.subtree_control").read_text().strip() == ""
     assert not (tmp_path / "cgroups").exists()
+
+
+@needs("root", "hugetlb")
+def test_a_program_decides_which_devices_are_used_in_the_cgroup(unified, tmp_path):
+    rules = (*DEFAULT_RULES, Rule("c", 1, 11, "r"))
+    script = (
+        f"cd {tmp_path}; mknod null c 1 3; mknod disk b 7 0; mknod kmsg c 1 11;"
+        " for name in null disk kmsg; do (: < $name) 2> /dev/null && echo read $name;"
+        " (: > $name) 2> /dev/null && echo wrote $name; done; true"
+    )
+    done = run_init(plan_of(DeviceFilter(str(unified), program_of(rules)), script=script))
+    assert (done.stdout, done.stderr) == ("read null\nwrote null\nread kmsg\n", "")
+    assert (tmp_path / "disk").is_block_device()
+
+
+@needs("root", "hugetlb")
+def test_a_program_that_is_none_is_refused(unified):
+    done = run_init(plan_of(DeviceFilter(str(unified), b"12345678"), script="echo ran"))
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "cannot allow only the devices of a list: " in done.stderr
 
 
 # Endings

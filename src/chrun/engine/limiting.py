@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.cgroups import read_cgroups
+from chrun.linux.device_rules import rules_for
 from chrun.oci.spec import Process, Resources, Rlimit, Spec, Throttle
 from chrun.runtime.limits import plan_limits
 
@@ -16,12 +17,13 @@ _COUNTED_BY_NAMESPACE = 5, 14  # since when a user namespace's processes are cou
 
 
 def settle_limits(
-    spec: Spec, asked: Resources, host: Host
+    spec: Spec, asked: Resources, host: Host, *, restricted: bool = False
 ) -> tuple[Spec, Limited, tuple[str, ...]]:
     """Plan what limits a container: the spec that holds, and what a user should know of it.
 
     `asked` are the limits asked for by name, which hold or are an UnsupportedError. Those that a
-    rung sets by itself are left out where they cannot be had, with a word.
+    rung sets by itself are left out where they cannot be had, with a word; so is, with
+    `restricted`, what restricts the use of devices. In a user namespace none can be made.
     """
     if spec.timeout_ms and "pid" not in spec.namespaces:
         raise UsageError(
@@ -30,9 +32,14 @@ def settle_limits(
             hint="leave --pid out",
         )
     cgroups = read_cgroups()
+    rules = rules_for(spec.devices) if restricted and "user" not in spec.namespaces else ()
     try:
-        return spec, plan_limits(spec, cgroups, host), ()
+        return spec, plan_limits(spec, cgroups, host, rules), ()
     except UnsupportedError as error:
+        if rules:
+            settled, limited, said = settle_limits(spec, asked, host)
+            reason = str(error).partition(": ")[2]
+            return settled, limited, (*said, f"devices can be used without restriction: {reason}")
         if spec.resources == asked:
             raise
         left: Spec = spec.replace(resources=asked, process=_counted(spec, asked, host))

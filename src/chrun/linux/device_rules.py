@@ -33,7 +33,9 @@ class Rule(Value):
     access: str
 
     def __str__(self) -> str:
-        major, minor = ("*" if number == _ANY else str(number) for number in (self.major, self.minor))
+        major, minor = (
+            "*" if number == _ANY else str(number) for number in (self.major, self.minor)
+        )
         return f"{self.kind} {major}:{minor} {self.access}"
 
 

@@ -12,6 +12,7 @@ import errno
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.cgroup_files import limits_of
 from chrun.linux.cgroups import parse_processors
+from chrun.linux.device_rules import program_of, settings_of
 from chrun.oci.spec import Resources
 from chrun.runtime.mounts import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 from chrun.runtime.plan import Limited
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from chrun.linux.cgroup_files import Limit
-    from chrun.linux.cgroups import Cgroups, Group
+    from chrun.linux.cgroups import Cgroups, Group, Legacy
+    from chrun.linux.device_rules import Rule
     from chrun.linux.host import Host
     from chrun.oci.spec import Spec
 
@@ -42,6 +44,9 @@ _DELEGATION = (
 )
 
 
+_DEVICES_BECAUSE = "who may make devices could make one that is the machine's disk"
+
+
 class Cgroup(Step):
     """Make the container's cgroup below `parent`, unless it is there already, and set a limit.
 
@@ -53,12 +58,23 @@ class Cgroup(Step):
 
     number: ClassVar[int] = 32
     words: ClassVar[str] = "{0.said}"
-    because: ClassVar[str] = "asked for: the kernel counts and limits a cgroup's processes together"
     parent: str
     controllers: tuple[str, ...]
     settings: tuple[str, ...]
     amount: str
     said: str
+    explained: tuple[Note, ...] = ()
+    reason: str = "asked for: the kernel counts and limits a cgroup's processes together"
+
+
+class DeviceFilter(Step):
+    """Have a BPF program decide which devices the processes of a cgroup of version 2 may use."""
+
+    number: ClassVar[int] = 39
+    words: ClassVar[str] = "allow only the devices of a list"
+    because: ClassVar[str] = _DEVICES_BECAUSE
+    parent: str
+    program: bytes
     explained: tuple[Note, ...] = ()
 
 
@@ -95,16 +111,16 @@ class Place(Value):
     wrapper: tuple[str, ...] = ()
 
 
-def plan_limits(spec: Spec, cgroups: Cgroups, host: Host) -> Limited:
-    """Plan all limits of a spec but those of setrlimit(2).
+def plan_limits(spec: Spec, cgroups: Cgroups, host: Host, rules: tuple[Rule, ...] = ()) -> Limited:
+    """Plan all limits of a spec but those of setrlimit(2), and the rules for its devices, if any.
 
     Raises UnsupportedError, with a hint that says how to get it, for a limit that cannot be put
     into force here; UsageError for processors that are not there.
     """
     deadline = plan_deadline(spec)
-    if spec.resources == Resources():
+    if spec.resources == Resources() and not rules:
         return Limited(deadline)
-    steps, place = _plan_cgroups(spec.resources, cgroups, host)
+    steps, place = _plan_cgroups(spec.resources, cgroups, host, rules)
     private = "cgroup" in spec.namespaces
     return Limited(
         (*steps, *((CgroupNamespace(),) if private else ()), *deadline),
@@ -123,23 +139,36 @@ def plan_deadline(spec: Spec) -> tuple[Step, ...]:
 
 
 def _plan_cgroups(
-    resources: Resources, cgroups: Cgroups, host: Host
-) -> tuple[tuple[Cgroup, ...], Place]:
+    resources: Resources, cgroups: Cgroups, host: Host, rules: tuple[Rule, ...]
+) -> tuple[tuple[Cgroup | DeviceFilter, ...], Place]:
     _check_processors(resources, cgroups)
     _check_weight(resources, cgroups)
     limits = tuple(limits_of(resources, cgroups.memory_nodes))
     unified = [limit for limit in limits if not cgroups.find_legacy(limit.controller)]
-    place = _choose_place(unified, cgroups, host) if unified else Place("")
+    devices = cgroups.find_legacy("devices")
+    filtered = bool(rules) and not devices
+    place = _choose_place(unified, cgroups, host) if unified or filtered else Place("")
     steps = tuple(
         _unified_step(limit, place, cgroups, host)
         if limit in unified
         else _legacy_step(limit, cgroups, host)
         for limit in limits
     )
+    if rules and devices:
+        return (*steps, _device_step(devices, rules)), place
+    if rules:
+        return (*steps, DeviceFilter(place.parent, program_of(rules))), place
     return steps, place
 
 
-def _shown(steps: tuple[Cgroup, ...], cgroups: Cgroups, *, private: bool) -> Iterator[Step]:
+def _device_step(tree: Legacy, rules: tuple[Rule, ...]) -> Cgroup:
+    words = DeviceFilter.words
+    return Cgroup(tree.directory, (), settings_of(rules), "", words, (), _DEVICES_BECAUSE)
+
+
+def _shown(
+    steps: tuple[Cgroup | DeviceFilter, ...], cgroups: Cgroups, *, private: bool
+) -> Iterator[Step]:
     """Show the container its own cgroups, as programs expect them, read-only (CVE-2023-25809).
 
     Without a namespace of its own it sees those of the machine: mounting them anew from there
@@ -150,14 +179,16 @@ def _shown(steps: tuple[Cgroup, ...], cgroups: Cgroups, *, private: bool) -> Ite
         return
     parents = {step.parent for step in steps}
     trees = [tree for tree in cgroups.legacy if tree.directory in parents]
-    if not trees:
-        yield Mount("cgroup2", _MOUNT_POINT, _FLAGS, "")
-        return
+    # Also below version 2, whose file system the kernel does not mount on itself: in a user
+    # namespace the machine's is there.
     yield Mount("tmpfs", _MOUNT_POINT, _FLAGS & ~MS_RDONLY, "mode=755,size=64k")
     for tree in trees:
         names = ",".join(tree.controllers)
         yield Mount("cgroup", f"{_MOUNT_POINT}/{names}", _FLAGS, names)
-    if any(step.controllers for step in steps):
+    if not trees:
+        yield Mount("cgroup2", _MOUNT_POINT, _FLAGS, "")
+        return
+    if any(isinstance(step, DeviceFilter) or step.controllers for step in steps):
         yield Mount("cgroup2", f"{_MOUNT_POINT}/unified", _FLAGS, "")
     yield ReadOnly(_MOUNT_POINT)
 
@@ -226,7 +257,7 @@ def _choose_place(limits: list[Limit], cgroups: Cgroups, host: Host) -> Place:
     if manager and (manager.controllers is None or wanted <= set(manager.controllers)):
         return Place(_OWN + cgroups.mount_point, manager.words)
     lacking = tuple(sorted(wanted - set(cgroups.present))) or tuple(sorted(wanted))
-    flags = ", ".join(limit.flag for limit in limits if _name(limit) in lacking)
+    flags = ", ".join(limit.flag for limit in limits if _name(limit) in lacking) or "devices"
     raise UnsupportedError(
         f"cannot use {flags}: {_reason(lacking, cgroups)}", hint=_remedy(lacking, cgroups, host)
     )

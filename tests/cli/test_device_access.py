@@ -1,0 +1,50 @@
+"""What may be used of devices: a container that can make nodes cannot use the machine's disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.cgroups import left_behind
+from tests.support.needs import needs
+
+pytestmark = needs("busybox", "overlay", "root", "cgroups")
+SCRIPT = (
+    "mknod /dev/copy c 1 3 && echo x > /dev/copy && echo used null;"
+    " mknod /dev/disk b 7 0 && echo made; dd if=/dev/disk of=/dev/null count=1"
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind():
+    before = set(left_behind(0))
+    yield
+    assert set(left_behind()) <= before
+
+
+def test_who_may_make_devices_cannot_use_a_disk_that_was_made(chrun, box):
+    done = chrun("run", "--cap-add", "MKNOD", box, "sh", "-c", SCRIPT, status=1)
+    assert done.stdout == "used null\nmade\n"
+    assert "Operation not permitted" in done.stderr
+
+
+def test_a_device_that_is_given_can_be_used_though_others_cannot(chrun, box):
+    given = ("--device", "/dev/loop0", "--cap-add", "MKNOD")
+    script = "dd if=/dev/loop0 of=/dev/null count=1 && mknod /dev/disk b 7 1 && cat /dev/disk"
+    done = chrun("run", *given, box, "sh", "-c", script, status=1)
+    assert "0+0 records" in done.stderr
+    assert "cat: can't open '/dev/disk': Operation not permitted" in done.stderr
+
+
+def test_without_the_capability_no_device_is_made_and_no_cgroup_needed(chrun, box):
+    done = chrun("run", box, "sh", "-c", SCRIPT, status=1)
+    assert done.stdout == ""
+    assert "allow only the devices" not in chrun("explain", box, "true").stdout
+
+
+def test_a_privileged_container_uses_what_it_wants(chrun, box):
+    if not Path("/dev/loop0").exists():
+        pytest.skip("there is no loop device here")
+    done = chrun("run", "--privileged", box, "sh", "-c", SCRIPT.replace("7 0", "7 1"), status=None)
+    assert "Operation not permitted" not in done.stderr
