@@ -119,6 +119,7 @@ def _file_facts(seen: Seen) -> Iterator[tuple[str, object]]:
     for name, path in seen.paths.items():
         yield f"path {name}", (path.kind, path.content >= 0, path.write_errno == 0)
         yield f"owner {name}", (path.mode, path.uid, path.gid)
+    yield "mounts on /", sum(mount.target == "/" for mount in seen.mounts)
     for mount in _visible(seen.mounts):
         yield from _mount_facts(mount)
     asked = (word[5:] for word in seen.argv if word.startswith("text="))

@@ -235,10 +235,10 @@ def _namespace_words(script: _Arguments) -> Iterator[str]:
         yield "--as-pid-1"
     ids = single_ids(spec) or (spec.process.user.uid, spec.process.user.gid)
     if ids != (0, 0):
-        if not spec.uid_mappings:
+        if single_ids(spec) is None:
             raise UnsupportedError(
-                f"cannot export to bwrap: started by root it does not become user {ids[0]}",
-                hint="export to sh, or let that user run chrun",
+                f"cannot export to bwrap: it does not become user {ids[0]}, it only maps one",
+                hint="export to sh",
             )
         yield f"--unshare-user --uid {ids[0]} --gid {ids[1]}"
     if spec.process.user.additional_gids:

@@ -196,4 +196,6 @@ def _image(script: _Arguments) -> str:
     if subject.is_reference:
         script.notes.append(f"podman fetches {subject.image} into a store of its own")
         return quote(subject.image)
+    if subject.host.privileged and subject.spec.uid_mappings:
+        script.leave_out("the owners of files", "podman shows a directory's as nobody's")
     return f"--rootfs {quote(f'{subject.rootfs.layers[0]}:O')}"

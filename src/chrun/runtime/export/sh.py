@@ -24,6 +24,7 @@ _UNSHARE = {
     "uts": "--uts", "cgroup": "--cgroup",
 }  # fmt: skip
 
+_RANGE = 1 << 16
 _DESCRIPTORS = "descriptors above 2 that the caller left open are not closed"
 _AROUND = """\
 set -eu
@@ -86,9 +87,13 @@ def header(subject: Exportable, needs: str, notes: Iterable[str]) -> str:
 
 
 def root_notes(subject: Exportable) -> list[str]:
-    """Say what a root file system of the export's own means."""
-    root_dir = subject.root_dir
-    return [f"what the command changes stays in {root_dir}"] if root_dir else []
+    """Say what becomes of the root file system and its owners."""
+    notes: list[str] = []
+    if subject.root_dir:
+        notes.append(f"what the command changes stays in {subject.root_dir}")
+    if sum(mapping.size for mapping in subject.spec.uid_mappings) > _RANGE:
+        notes.append(f"ids from {_RANGE} on (unshare maps one range)")
+    return notes
 
 
 def _unshare(spec: Spec, namespaces: Iterable[str], *, privileged: bool) -> str:
