@@ -22,7 +22,7 @@ from chrun.runtime.steps import (
     Terminal,
     WorkingDirectory,
 )
-from tests.support.box import INIT, PATH, Box, run_init
+from tests.support.box import INIT, PATH, Box, run_init, start_init
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay")
@@ -194,23 +194,36 @@ def test_a_link_in_the_place_of_the_console_is_not_followed(hostile):
     assert box.run("true", inside=inside).returncode == 125
 
 
-_OVERWRITE = """
-exec 9</proc/$PPID/exe
-(sleep 0.3; echo PWNED >/proc/self/fd/9) 2>&1 &
-"""
+def open_from_inside(box, sealed_fd):
+    """Run from a descriptor; give one of it, for reading, that was opened inside.
+
+    A container can send its descriptors to another one, which outlives it: nothing runs from the
+    program then any more, and that alone would keep it from being written.
+    """
+    script = "exec 9</proc/$PPID/exe; echo $$; read -r end"
+    plan = box.plan("sh", "-c", script, init=True, leave_out=["pid"])
+    executable = f"/proc/self/fd/{sealed_fd}"
+    with start_init(plan, fds=(sealed_fd,), executable=executable, stdin=-1) as process:
+        inside = process.stdout.readline().strip()
+        got_fd = os.open(f"/proc/{inside}/fd/9", os.O_RDONLY)
+        process.communicate("end\n", timeout=20)
+    assert process.returncode == 0
+    return got_fd
 
 
-@needs("root")
+@needs("root")  # in the machine's pid namespace nobody else may mount a /proc
 def test_the_program_cannot_be_overwritten_from_inside(box):
-    # CVE-2019-5736: in the host's pid namespace a process outlives chrun, and nothing runs from
-    # the program any more, which would keep it from being written
+    # CVE-2019-5736
     program = Path(INIT).read_bytes()
     sealed_fd = open_sealed("chrun-init", program)
-    plan = box.plan("sh", "-c", _OVERWRITE, init=True, leave_out=["pid"])
-    done = run_init(plan, fds=(sealed_fd,), executable=f"/proc/self/fd/{sealed_fd}")
-    assert done.returncode == 0
-    assert "Operation not permitted" in done.stdout
-    assert Path(f"/proc/self/fd/{sealed_fd}").read_bytes() == program
+    got_fd = open_from_inside(box, sealed_fd)
+    with open(f"/proc/self/fd/{got_fd}", "r+b", buffering=0) as again:
+        with pytest.raises(PermissionError):
+            again.write(b"PWNED")
+        with pytest.raises(PermissionError):
+            again.truncate(0)
+        assert again.read() == program
+    os.close(got_fd)
     os.close(sealed_fd)
 
 
