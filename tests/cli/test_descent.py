@@ -123,7 +123,7 @@ def test_a_missing_filter_is_left_out_alone(unfiltered, probe_dir):
 def test_a_filter_asked_for_by_name_is_never_left_out(unfiltered, box):
     done = unfiltered("run", "--isolation", "confined", box, "echo", "ran")
     assert (done.returncode, done.stdout) == (125, "")
-    assert done.stderr.startswith("chrun: cannot filter system calls: ")
+    assert "chrun: cannot filter system calls: " in done.stderr
 
 
 def test_the_outer_machines_filter_is_not_taken_for_the_containers(unfiltered, box):

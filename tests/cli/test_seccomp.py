@@ -241,7 +241,7 @@ def test_unconfined_and_the_lower_rungs_have_none(chrun, probe_dir):
         assert look(chrun, *flags, image=probe_dir).seccomp == (0, 0)
 
 
-@needs("ordinary user")
+@needs("single id")
 def test_unconfined_leaves_only_the_pretence(attempt):
     assert attempt("unshare", 0, flags=UNCONFINED) == 0
     assert attempt("chown", 0, flags=UNCONFINED) == 0

@@ -251,7 +251,12 @@ def _namespaces(pid: int) -> tuple[Namespace, ...]:
 
 
 def _descriptors(pid: int) -> tuple[Descriptor, ...]:
-    numbers = sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+    try:
+        numbers = sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+    except PermissionError:
+        # /proc/PID/fd is for its user, who may be a subordinate id of the caller's; fdinfo asks for
+        # the right to trace (Linux 5.14), and has no targets.
+        return tuple(Descriptor(int(number), "") for number in os.listdir(f"/proc/{pid}/fdinfo"))
     return tuple(Descriptor(number, _link(pid, f"fd/{number}")) for number in numbers)
 
 
