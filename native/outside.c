@@ -26,11 +26,6 @@ enum {
 	CANNOT_RUN = 127,
 };
 
-/* A program that writes a map: newuidmap(1) or newgidmap(1). */
-struct mapper {
-	pid_t pid;
-};
-
 static struct line proc_path(pid_t pid, const char *name)
 {
 	struct line path = { .length = 0 };
@@ -89,11 +84,12 @@ static _Noreturn void become_mapper(const char *program, char **argv, int said)
 	_exit(CANNOT_RUN);
 }
 
-static int start_mapper(struct mapper *mapper, const char *program, pid_t target, const char *map,
-			int said)
+/* Start a program that writes a map: newuidmap(1) or newgidmap(1). */
+static pid_t start_mapper(const char *program, pid_t target, const char *map, int said)
 {
 	char *argv[MAX_WORDS + 1] = { NULL }, words[1024];
 	struct line number = { .length = 0 };
+	pid_t pid;
 	int error;
 
 	add_number(&number, (uint64_t)target);
@@ -104,20 +100,27 @@ static int start_mapper(struct mapper *mapper, const char *program, pid_t target
 	error = add_words(argv, 2, strcpy(words, map));
 	if (error)
 		return error;
-	mapper->pid = fork();
-	if (mapper->pid == 0)
+	pid = fork();
+	if (pid == 0)
 		become_mapper(program, argv, said);
-	return mapper->pid < 0 ? -errno : 0;
+	return pid < 0 ? -errno : pid;
 }
 
-/* Wait for a program; none that was not started failed. */
-static int end_mapper(const struct mapper *mapper)
+static int wait_for(pid_t pid, int *status)
 {
-	int status = 0;
-
-	while (mapper->pid > 0 && waitpid(mapper->pid, &status, 0) < 0)
+	while (waitpid(pid, status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
+	return 0;
+}
+
+/* Wait for a program, if it was started at all. */
+static int end_mapper(pid_t pid)
+{
+	int status, error = pid < 0 ? pid : wait_for(pid, &status);
+
+	if (error)
+		return error;
 	return status == 0 ? 0 : -EPERM;
 }
 
@@ -142,20 +145,18 @@ static void listen_to(int saying, char *said, size_t size)
  * Each takes a millisecond, so both run at once. */
 static int map_by_programs(struct outside *o, pid_t pid, const struct field *f)
 {
-	struct mapper users = { 0 }, groups = { 0 };
 	int ends[2], error, other;
+	pid_t users, groups;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	error = start_mapper(&users, f[2].text, pid, f[0].text, ends[1]);
-	if (!error)
-		error = start_mapper(&groups, f[3].text, pid, f[1].text, ends[1]);
+	users = start_mapper(f[2].text, pid, f[0].text, ends[1]);
+	groups = start_mapper(f[3].text, pid, f[1].text, ends[1]);
 	close(ends[1]);
 	listen_to(ends[0], o->said, sizeof(o->said));
 	close(ends[0]);
-	other = end_mapper(&users);
-	error = error ? error : other;
-	other = end_mapper(&groups);
+	error = end_mapper(users);
+	other = end_mapper(groups);
 	error = error ? error : other;
 	if (!error)
 		o->said[0] = '\0'; /* a warning, at most */
@@ -234,18 +235,17 @@ void do_outside(struct outside *o, const struct plan *plan, const char *scratch,
 
 int remove_tree_inside(const struct outside *o, const char *path)
 {
-	int status;
+	int status, error;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		int error = result(setns(o->users, CLONE_NEWUSER));
-
+		error = result(setns(o->users, CLONE_NEWUSER));
 		_exit(error ? -error : -remove_tree(path));
 	}
 	if (pid < 0)
 		return -errno;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
+	error = wait_for(pid, &status);
+	if (error)
+		return error;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
 }
