@@ -6,12 +6,12 @@ from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.cgroups import read_cgroups
 from chrun.linux.device_rules import rules_for
 from chrun.oci.spec import Process, Resources, Rlimit, Spec, Throttle
-from chrun.runtime.limits import plan_limits
+from chrun.runtime.limits import plan_deadline, plan_limits
+from chrun.runtime.plan import Limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chrun.linux.host import Host
-    from chrun.runtime.plan import Limited
 
 _COUNTED_BY_NAMESPACE = 5, 14  # since when a user namespace's processes are counted by themselves
 
@@ -31,8 +31,10 @@ def settle_limits(
             "that has started",
             hint="leave --pid out",
         )
-    cgroups = read_cgroups()
     rules = rules_for(spec.devices) if restricted and "user" not in spec.namespaces else ()
+    if spec.resources == Resources() and not rules:
+        return spec, Limited(plan_deadline(spec)), ()
+    cgroups = read_cgroups(spec.resources)
     try:
         return spec, plan_limits(spec, cgroups, host, rules), ()
     except UnsupportedError as error:
@@ -50,7 +52,7 @@ def settle_limits(
 
 def limits_to_be_had(host: Host) -> tuple[tuple[str, ...], str, str]:
     """Give the limits that could be put into force here, why others could not, and the remedy."""
-    cgroups = read_cgroups()
+    cgroups = read_cgroups(Resources(cpus="0"))
     possible: list[str] = []
     why = hint = ""
     samples = {

@@ -15,6 +15,7 @@ from chrun.values import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chrun.linux.mountinfo import MountEntry
+    from chrun.oci.spec import Resources
 
 _CONTROLLERS = frozenset({"memory", "cpu", "cpuset", "pids", "blkio", "devices"})
 _SYSTEMD_RUN = (
@@ -86,8 +87,11 @@ class Cgroups(Value):
         return next((tree for tree in self.legacy if controller in tree.controllers), None)
 
 
-def read_cgroups() -> Cgroups:
-    """Ask the kernel, and look for a systemd that could be asked; changes nothing."""
+def read_cgroups(resources: Resources) -> Cgroups:
+    """Ask the kernel, and look for a systemd that could be asked; changes nothing.
+
+    Of processors and disks only what `resources` are about.
+    """
     mounts, places = _mounts(), read_places(own_place())
     legacy = tuple(_legacy(mounts, places))
     entry = next((entry for entry in mounts if entry.fstype == "cgroup2"), None)
@@ -103,7 +107,9 @@ def read_cgroups() -> Cgroups:
             above=_group(above),
             manager=_manager(entry.mount_point) if found.systemd else None,
         )
-    return _with_hardware(found)
+    if resources.cpus:
+        found = _with_processors(found)
+    return found.replace(weighs=_weighs(found.mount_point)) if resources.blkio_weight else found
 
 
 def own_place() -> str:
@@ -147,8 +153,8 @@ def _mounts() -> tuple[MountEntry, ...]:
     return tuple(entry for entry in parse_mountinfo(text) if entry.fstype.startswith("cgroup"))
 
 
-def _with_hardware(found: Cgroups) -> Cgroups:
-    """Add which processors this process's cgroup may use, and whether disks honour weights."""
+def _with_processors(found: Cgroups) -> Cgroups:
+    """Add which processors this process's cgroup may use."""
     tree = found.find_legacy("cpuset")
     listed = nodes = ""
     if tree:
@@ -157,11 +163,7 @@ def _with_hardware(found: Cgroups) -> Cgroups:
     elif found.own:
         listed = read_first_line(f"{found.own.directory}/cpuset.cpus.effective")
     listed = listed or read_first_line("/sys/devices/system/cpu/online")
-    return found.replace(
-        processors=parse_processors(listed or "0"),
-        memory_nodes=nodes,
-        weighs=_weighs(found.mount_point),
-    )
+    return found.replace(processors=parse_processors(listed or "0"), memory_nodes=nodes)
 
 
 def _weighs(mount_point: str) -> bool:

@@ -254,7 +254,8 @@ def _choose_place(limits: list[Limit], cgroups: Cgroups, host: Host) -> Place:
         return Place(above.directory)
     if own and not own.is_managed and len(own.processes) <= 1 and _may_offer(own, wanted):
         return Place(_OWN + cgroups.mount_point)
-    if manager and (manager.controllers is None or wanted <= set(manager.controllers)):
+    given = cgroups.present if not manager or manager.controllers is None else manager.controllers
+    if manager and wanted <= set(given):
         return Place(_OWN + cgroups.mount_point, manager.words)
     lacking = tuple(sorted(wanted - set(cgroups.present))) or tuple(sorted(wanted))
     flags = ", ".join(limit.flag for limit in limits if _name(limit) in lacking) or "devices"
