@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.support import images
 from tests.support.needs import needs
 from tests.support.probe import parse_seen
 
@@ -50,6 +51,14 @@ def test_cve_2022_36109_the_own_group_cannot_be_shaken_off(chrun, probe_dir):
 def test_cve_2024_40635_ids_that_overflow_to_root(chrun, box, user):
     """CVE-2024-40635: an id that wraps around is root's."""
     done = chrun("run", "-u", user, box, "id", status=125)
+    assert "ids go from 0 to 2147483647" in done.stderr
+
+
+@pytest.mark.parametrize("user", ["4294967296", "2147483648", "1000:4294967296", "-1:0"])
+def test_cve_2024_40635_an_image_that_names_such_ids_does_not_run(chrun, registry, user):
+    """CVE-2024-40635: the image's own USER is no better than what a user asks for."""
+    registry.add(images.image([images.layer({"x": "y"})], cmd=["/x"], user=user), "users", "1")
+    done = chrun("run", "--pull", "always", f"{registry.host}/users:1", status=125)
     assert "ids go from 0 to 2147483647" in done.stderr
 
 

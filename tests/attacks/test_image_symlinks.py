@@ -131,6 +131,15 @@ def test_accounts_are_read_from_files_only(chrun, hostile, name):
     assert chrun("run", "-u", "redis:redis", hostile, "true", status=125).stderr
 
 
+@pytest.mark.parametrize("name", ["passwd", "group"])
+def test_accounts_are_not_read_from_a_file_that_fills_the_memory(chrun, hostile, name):
+    """CVE-2024-9676: a terabyte that takes no room in the image is not read."""
+    with put(hostile, f"etc/{name}").open("wb") as file:
+        file.truncate(1 << 40)
+    done = chrun("run", "-u", "redis:redis", hostile, "true", status=125)
+    assert done.stderr.startswith("chrun: cannot ")
+
+
 def test_an_image_brings_no_device_that_can_be_opened(chrun, registry):
     """A disk of the machine's, as a file of the image or of a volume that it fills."""
     tree = {"bin": images.directory(), "data": images.directory()}
