@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, cast, overload
 
 from chrun.engine.containers import prepare
-from chrun.engine.engine import Engine
 from chrun.engine.devices import parse_devices
+from chrun.engine.engine import Engine
 from chrun.engine.mounts import parse_mounts
 from chrun.engine.request import (
     ISOLATIONS,
