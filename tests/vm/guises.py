@@ -32,6 +32,14 @@ _EVERYBODY = (
     "tests/cli/test_isolation.py",
 )
 
+# All controllers are in version 2 here; on a machine with trees of version 1 they are in those.
+_LIMITS = (
+    "tests/cli/test_limits.py",
+    "tests/cli/test_device_access.py",
+    "tests/kernel/test_init_cgroups.py",
+)
+_SYSTEMD_LIMITS = "tests/cli/test_limits_systemd.py"
+
 # systemd(1), kernel-command-line(7): no questions at the first boot, no waiting for devices
 _SYSTEMD_WORDS = (
     "systemd.wants=chrun-tests.service systemd.firstboot=no systemd.show_status=no"
@@ -43,7 +51,7 @@ GUISES = (
         name="plain",
         init="/vm/init",
         tests=(
-            ("root", _EVERYBODY),
+            ("root", (*_EVERYBODY, *_LIMITS)),
             ("single", _EVERYBODY),
             ("many", ("tests/vm",)),
         ),
@@ -53,8 +61,8 @@ GUISES = (
         name="systemd",
         init=f"/lib/systemd/systemd {_SYSTEMD_WORDS}",
         tests=(
-            ("root", ("tests/vm",)),
-            ("many", ("tests/vm",)),
+            ("root", ("tests/vm", _SYSTEMD_LIMITS)),
+            ("many", ("tests/vm", _SYSTEMD_LIMITS)),
         ),
         seconds=600,
     ),
