@@ -19,7 +19,15 @@ cgroup_manager = "cgroupfs"
 events_logger = "none"
 """
 _REGISTRY = '[[registry]]\nlocation = "{0}"\ninsecure = true\n'
-_STORAGE = '[storage]\ndriver = "vfs"\ngraphroot = "{0}/store"\nrunroot = "{0}/run"\n'
+# Without subordinate ids all files of an image have one owner
+_STORAGE = """\
+[storage]
+driver = "vfs"
+graphroot = "{0}/store"
+runroot = "{0}/run"
+[storage.options.vfs]
+ignore_chown_errors = "true"
+"""
 
 
 def podman_environment(directory: Path) -> dict[str, str]:

@@ -11,14 +11,16 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from chrun.errors import UnsupportedError
+from chrun.oci.mounts_json import mount_json
+from chrun.oci.spec import SpecMount
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.export.subject import Export
 from chrun.runtime.export.words import below, is_unicode, single_ids, with_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from chrun.oci.spec import Spec, SpecMount
+    from chrun.oci.spec import Spec
     from chrun.rootfs.rootfs import MachineFile
     from chrun.runtime.export.subject import Exportable
 
@@ -28,7 +30,6 @@ _VERSION = "1.0.2"  # all that is in it is of this version, which every runtime 
 _TTY_GROUP = 5
 _CGROUPS = "/sys/fs/cgroup"
 _SHARED = {"proc": "pid", "sysfs": "network"}  # file systems that show a namespace
-_WORDS = {"ro-top": "ro", "ro": "rro"}  # chrun's volumes are read-only with all below them
 
 
 def export_oci(subject: Exportable, host_name: str) -> Export:
@@ -51,7 +52,9 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
     fields["mounts"] = [
         *_mounts(spec, notes),
         *(
-            _mount(file.target, "bind", os.path.join(subject.directory, path), ("rbind",))
+            mount_json(
+                SpecMount(file.target, "bind", os.path.join(subject.directory, path), ("rbind",))
+            )
             for path, file in files.items()
         ),
     ]
@@ -106,24 +109,22 @@ def _process(spec: Spec, process: Document, everything: Sequence[str]) -> Docume
 def _mounts(spec: Spec, notes: list[str]) -> Iterator[Document]:
     """Give the mounts as a runtime can make them, with these ids and namespaces."""
     for mount in spec.mounts:
-        options = list(mount.options)
-        if mount.subpath or mount.layers or mount.type == "overlay":
-            notes.append(f"what is mounted on {mount.destination} (runtimes mount paths only)")
-        elif spec.uid_mappings and _shows_the_machine(spec, mount):
-            bound = (*(_WORDS.get(word, word) for word in options), "rbind")
-            yield _mount(mount.destination, "bind", below(mount.destination), bound)
-        elif mount.type == "bind":
-            words = tuple(_WORDS.get(word, word) for word in options)
-            yield _mount(mount.destination, "bind", mount.source, words)
+        if spec.uid_mappings and _shows_the_machine(spec, mount):
+            options = (*mount.options, "rbind")
+            path = below(mount.destination)
+            yield mount_json(mount.replace(type="bind", source=path, options=options))
+        elif mount.type == "tmpfs":
+            yield mount_json(mount.replace(options=tuple(with_mode(mount.options))))
+        elif mount.type == "devpts" and _has_tty_group(spec):
+            options = (*mount.options, "mode=0620", f"gid={_TTY_GROUP}")
+            yield mount_json(mount.replace(options=options))
         else:
-            if mount.type == "tmpfs":
-                options = with_mode(options)
-            if mount.type == "devpts" and _has_tty_group(spec):
-                options += ["mode=0620", f"gid={_TTY_GROUP}"]
-            yield _mount(mount.destination, mount.type, mount.source, options)
+            if mount.type == "overlay" and not mount.layers:
+                notes.append(f"writing to {mount.destination} (the bundle has no place for it)")
+            yield mount_json(mount)
     if spec.uid_mappings:
         for device in spec.devices:
-            yield _mount(device.path, "bind", device.source, ("bind",))
+            yield mount_json(SpecMount(device.path, "bind", device.source, ("bind",)))
 
 
 def _shows_the_machine(spec: Spec, mount: SpecMount) -> bool:
@@ -144,20 +145,9 @@ def _linux(spec: Spec, linux: Document, profile: Mapping[str, object]) -> Docume
         completed["seccomp"] = dict(profile)
     if spec.uid_mappings and spec.masked_paths:
         completed["maskedPaths"] = [*spec.masked_paths, _CGROUPS]  # the machine's, as is its sysfs
-    if spec.devices and not spec.uid_mappings:
-        completed["devices"] = [
-            {
-                "path": device.path, "type": device.kind, "major": device.major,
-                "minor": device.minor, "fileMode": device.mode, "uid": device.uid,
-                "gid": device.gid,
-            }
-            for device in spec.devices
-        ]  # fmt: skip
+    if spec.uid_mappings:
+        completed["devices"] = []  # they are bound: a user namespace makes none
     return completed
-
-
-def _mount(target: str, kind: str, source: str, options: Iterable[str]) -> Document:
-    return {"destination": target, "type": kind, "source": source, "options": list(options)}
 
 
 def _text(file: MachineFile, name: str) -> bytes:
