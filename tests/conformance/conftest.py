@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.chrun import Chrun
-from tests.support.podman import podman_environment
+from tests.support.podman import podman_environment, remove_empty_cgroups
 from tests.support.probe import make_probe_rootfs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -25,5 +26,6 @@ def own_chrun(tmp_path_factory: pytest.TempPathFactory) -> Chrun:
 
 
 @pytest.fixture(scope="session")
-def podman_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return podman_environment(tmp_path_factory.mktemp("podman"))
+def podman_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    yield podman_environment(tmp_path_factory.mktemp("podman"))
+    remove_empty_cgroups()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,3 +49,11 @@ def podman_environment(directory: Path) -> dict[str, str]:
 def allow_plain_http(environment: Mapping[str, str], registry: str) -> None:
     """Let podman pull from a registry without TLS."""
     Path(environment["CONTAINERS_REGISTRIES_CONF"]).write_text(_REGISTRY.format(registry))
+
+
+def remove_empty_cgroups() -> None:
+    """Remove what podman leaves of its containers' cgroups; those in use cannot be removed."""
+    for parent in Path("/sys/fs/cgroup").glob("**/libpod_parent"):
+        for directory, _, _ in os.walk(parent, topdown=False):
+            with suppress(OSError):
+                Path(directory).rmdir()
