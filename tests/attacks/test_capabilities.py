@@ -85,11 +85,14 @@ def test_a_disk_that_only_seems_to_be_made_is_none(chrun, box):
         "chroot / mount -t proc none /mnt",
         "unshare -m true",
         "hostname other",
-        "echo x >/proc/sysrq-trigger",
-        "echo 1 >/proc/sys/kernel/panic",
-        "ip link set lo down",
+        "echo h >/proc/sysrq-trigger",
+        "cat /proc/sys/kernel/panic >/proc/sys/kernel/panic",
+        "ip link set lo mtu $(cat /sys/class/net/lo/mtu)",
     ],
 )
 def test_root_inside_is_no_root_outside(chrun, box, attempt):
-    """What root of the machine may do with one command, root of a container may not."""
+    """What root of the machine may do with one command, root of a container may not.
+
+    Each is harmless, should it succeed.
+    """
     chrun("run", box, "sh", "-c", f"{attempt} && exit 42; exit 7", status=7)
