@@ -29,7 +29,7 @@ COMMAND = Command(
     (
         *RUN_OPTIONS,
         Option(("--export",), "write an equivalent for another tool", "TOOL", False, EXPORTS),
-        Option(("--format",), "text (the default) or json", "FORMAT", False, ("text", "json")),
+        Option(("--format",), "how it is printed", "FORMAT", False, ("text", "json")),
         Option(("--output",), "a new directory for what is exported", "DIRECTORY"),
     ),
     interspersed=False,

@@ -24,7 +24,7 @@ COMMAND = Command(
     "List the images that are here. SIZE is what a pull of the image fetches.",
     (
         Option(("--digests",), "show the digests that the names had in the registry"),
-        Option(("--format",), "table (the default) or json", "FORMAT", False, ("table", "json")),
+        Option(("--format",), "how it is printed", "FORMAT", False, ("table", "json")),
         Option(("--no-trunc",), "show whole image IDs"),
         Option(("-q", "--quiet"), "print image IDs only"),
     ),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "info [OPTION...]",
     "Tell what this machine allows this user, what not, why, and what would mend it.",
-    (Option(("--format",), "text (the default) or json", "FORMAT", False, ("text", "json")),),
+    (Option(("--format",), "how it is printed", "FORMAT", False, ("text", "json")),),
 )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Option(Value):
     """One option: its spellings ("-e", "--env"), and what it means.
 
-    `takes` is the name of its value, "" for a flag; a `repeated` one collects its values.
+    `takes` is the name of its value, "" for a flag; a `repeated` one collects its values;
+    `choices` are all that it takes.
     """
 
     spellings: tuple[str, ...]
@@ -31,6 +32,16 @@ class Option(Value):
         """The long spelling without dashes."""
         return self.spellings[-1].lstrip("-")
 
+    @property
+    def synopsis(self) -> str:
+        """How it is written: `-m, --memory SIZE`."""
+        return ", ".join(self.spellings) + (f" {self.takes}" if self.takes else "")
+
+    @property
+    def explanation(self) -> str:
+        """What it means, and what it can be."""
+        return f"{self.help}: {', '.join(self.choices)}" if self.choices else self.help
+
 
 class Command(Value):
     """A command's usage line, what it does, and its options; `interspersed` as `ls` has them."""
@@ -42,13 +53,7 @@ class Command(Value):
 
     def help_text(self) -> str:
         """Give the text of --help."""
-        rows = [
-            (
-                ", ".join(option.spellings) + (f" {option.takes}" if option.takes else ""),
-                option.help,
-            )
-            for option in (*self.options, _HELP)
-        ]
+        rows = [(option.synopsis, option.explanation) for option in (*self.options, _HELP)]
         width = max(len(left) for left, _ in rows)
         listed = "\n".join(f"  {left:<{width}}  {right}" for left, right in rows)
         return f"usage: chrun {self.usage}\n\n{self.summary}\n\noptions:\n{listed}\n"

@@ -46,7 +46,7 @@ _LS = Command(
             "FILTER",
             True,
         ),
-        Option(("--format",), "table (the default) or json", "FORMAT", False, ("table", "json")),
+        Option(("--format",), "how it is printed", "FORMAT", False, ("table", "json")),
         Option(("-q", "--quiet"), "print names only"),
     ),
 )
