@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "kernel.h"
@@ -98,12 +99,14 @@ struct answer {
 
 /* A pid namespace is joined by children alone, so somebody in between joins; what it starts is the
  * monitor's child all the same. It ends at once. Gives 0 in the container's first process. */
-static int start_between(const struct plan *plan, uint64_t namespaces, int told)
+static int start_between(const struct plan *plan, uint64_t namespaces, bool is_held, int told)
 {
 	struct answer answer = { 0, 0 };
-	int error = join_all(plan, &answer.position);
+	int error = is_held ? 0 : hide_from_joined(); /* the monitor could not hold it any more */
 
-	if (error < 0)
+	if (!error)
+		error = join_all(plan, &answer.position);
+	if (error)
 		answer.pid = error;
 	else if ((answer.pid = clone_into(namespaces | CLONE_PARENT)) == 0)
 		return 0;
@@ -126,7 +129,13 @@ static pid_t hear_between(int told, pid_t between, uint32_t *position)
 	return answer.pid;
 }
 
-pid_t start_process(const struct plan *plan, uint64_t namespaces, uint32_t *position)
+int hide_from_joined(void)
+{
+	return result(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+}
+
+pid_t start_process(const struct plan *plan, uint64_t namespaces, bool is_held,
+		    uint32_t *position)
 {
 	struct record record;
 	int ends[2];
@@ -139,7 +148,7 @@ pid_t start_process(const struct plan *plan, uint64_t namespaces, uint32_t *posi
 		return -errno;
 	between = clone_into(0);
 	if (between == 0)
-		return start_between(plan, namespaces, ends[1]);
+		return start_between(plan, namespaces, is_held, ends[1]);
 	close(ends[1]);
 	if (between > 0)
 		between = hear_between(ends[0], between, position);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -98,11 +99,23 @@ static void make_findable(const struct monitor *m)
 		say_failure("tell others of the container", NULL, strerror(-error), "");
 }
 
+/* poll(2) refuses to look at more descriptors than a process may have open. */
+static int check_room(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	return limit.rlim_cur < POLLS ? -EMFILE : 0;
+}
+
 static int start(struct monitor *m, uint32_t *position)
 {
 	int ends[2] = { -1, -1 };
-	int error = take_signals(m);
+	int error = check_room();
 
+	if (!error)
+		error = take_signals(m);
 	if (!error && !has_pid_namespace(m))
 		error = adopt_orphans();
 	if (!error)
@@ -113,7 +126,7 @@ static int start(struct monitor *m, uint32_t *position)
 		return error;
 	m->child = ends[0];
 	m->peer = ends[1];
-	m->pid = start_process(m->plan, m->namespaces, position);
+	m->pid = start_process(m->plan, m->namespaces, m->gate.fd >= 0, position);
 	if (m->pid == 0) {
 		close(m->child);
 		run_container(m->plan, m->options, &m->command, m->peer);
@@ -246,8 +259,12 @@ static void wait_for_end(struct monitor *m)
 		polls[POLL_DEADLINE] = (struct pollfd){ m->deadline, POLLIN, 0 };
 		polls[POLL_GATE] = (struct pollfd){ m->gate.fd, POLLIN, 0 };
 		terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
-		if (poll(polls, POLLS, -1) < 0)
-			continue; /* EINTR, after being stopped */
+		if (poll(polls, POLLS, -1) < 0) {
+			if (errno != EINTR) /* which is after being stopped */
+				kill_container(m);
+			reap(m);
+			continue;
+		}
 		if (polls[POLL_CHILD].revents)
 			hear_child(m);
 		if (polls[POLL_SIGNALS].revents)

@@ -183,6 +183,7 @@ def test_the_gates_socket_does_not_reach_the_container(box, init):
     assert guarded.answer() == (1, "0\n", "")
 
 
+@needs("no sanitizer")  # which looks for leaks by ptrace(2)
 def test_where_ptrace_is_forbidden_the_inspector_hears_it_and_nothing_runs(box):
     """A filter that answers EPERM stands for Yama's scope 3 and for outer containers."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -15,7 +15,7 @@ import pytest
 from chrun.linux.process import start_time
 from chrun.runtime.namespaces import Join, Loopback, SharedMemory, Sysctl
 from chrun.runtime.plan import NAMESPACES, Clone
-from chrun.runtime.steps import Bind, Link, Mount
+from chrun.runtime.steps import Base, Bind, Link, Mount, Symlink
 from chrun.runtime.trees import Place
 from tests.support.box import IS_ROOT, run_init, start_init
 from tests.support.needs import needs
@@ -32,8 +32,10 @@ SHM = Mount("tmpfs", "/dev/shm", 0, "mode=1777")
 
 
 @contextmanager
-def other_container(box: Box, *inside: Step, script: str = "") -> Iterator[tuple[str, int]]:
-    """Run a container and give its first process, as a plan names it."""
+def other_container(
+    box: Box, *inside: Step, script: str = "", said: list[str] | None = None
+) -> Iterator[tuple[str, int]]:
+    """Run a container and give its first process, as a plan names it; at its end, all it said."""
     plan = box.plan("sh", "-c", f"{script}\necho ready; exec sleep 60", inside=inside)
     with start_init(plan) as process:
         assert process.stdout
@@ -45,7 +47,10 @@ def other_container(box: Box, *inside: Step, script: str = "") -> Iterator[tuple
             yield f"/proc/{pid}", started
         finally:
             process.send_signal(signal.SIGKILL)
-            process.communicate()
+            rest, _ = process.communicate()
+            if said is not None:
+                said.append(rest)
+            assert not _runs(int(pid))
 
 
 def joining(box: Box, process: tuple[str, int], *names: str, argv: Sequence[str], **more) -> Plan:
@@ -107,6 +112,21 @@ def _runs(pid: int) -> bool:
         return not select.select([fd], [], [], 10)[0]
     finally:
         os.close(fd)
+
+
+@needs("ordinary user")  # whose containers have a user namespace, where capabilities end
+def test_cve_2016_9962_who_joins_is_not_looked_into_while_it_is_outside(box, tmp_path):
+    """CVE-2016-9962: CAP_SYS_PTRACE in a container must not lead to the machine's files."""
+    secret = tmp_path / "secret"
+    secret.touch()
+    spy = f"while :; do for p in /proc/[0-9]*; do test -e $p/root{secret} && echo $p; done; done &"
+    long = tuple(Symlink("/", f"link-{number}") for number in range(3000))
+    with other_container(box, script=spy, said=(seen := [])) as other:
+        plan = joining(box, other, "pid", argv=["true"])
+        steps = [*plan.steps]
+        base = next(place for place, step in enumerate(steps) if isinstance(step, Base)) + 1
+        assert run_init(plan.replace(steps=(*steps[:base], *long, *steps[base:]))).returncode == 0
+    assert seen == [""]
 
 
 def test_signals_reach_who_joined_a_pid_namespace(box):
