@@ -260,8 +260,9 @@ static void wait_for_end(struct monitor *m)
 		polls[POLL_GATE] = (struct pollfd){ m->gate.fd, POLLIN, 0 };
 		terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
 		if (poll(polls, POLLS, -1) < 0) {
-			if (errno != EINTR) /* which is after being stopped */
-				kill_container(m);
+			if (errno == EINTR)
+				continue; /* it was stopped */
+			kill_container(m);
 			reap(m);
 			continue;
 		}

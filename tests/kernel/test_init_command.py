@@ -135,3 +135,10 @@ def test_an_init_is_process_1_and_leads_the_commands_group(box):
 def test_the_signal_that_kills_the_command_is_the_exit_status(box):
     assert box.run("sh", "-c", "kill -TERM $$", init=True).returncode == 143
     assert box.run("sh", "-c", "sh -c 'kill -KILL $$'; exit $?").returncode == 137
+
+
+def test_too_few_descriptors_to_watch_over_a_container_are_an_error_at_once(box):
+    few = 'ulimit -n 8; exec "$@"'
+    done = run_init(box.plan("true"), wrapper=("sh", "-c", few, "sh"))
+    assert done.returncode == 125
+    assert done.stderr.startswith("chrun: cannot start a process")
