@@ -107,8 +107,11 @@ def test_apparmors_restriction_is_named(tmp_path, rootfs):
     AppArmor does that here as there, by a profile without capabilities; the sysctl that makes it do
     so for everybody came later than this kernel, so its file is one of the test's.
     """
-    profile = "profile restricted { file, network, unix, signal, ptrace, }\n"
-    subprocess.run(["apparmor_parser", "--replace"], input=profile, text=True, check=True)
+    rules = "{ file, network, unix, signal, ptrace, }"  # no capability
+    profile = f"profile restricted flags=(attach_disconnected,mediate_deleted) {rules}\n"
+    (tmp_path / "profile").write_text(profile)
+    load = ["apparmor_parser", "--replace", "--skip-cache", tmp_path / "profile"]
+    subprocess.run(load, check=True)
     switched = "mount -t tmpfs none /proc/sys/kernel; mkdir /proc/sys/kernel/random;" + "".join(
         f"echo {value} > /proc/sys/kernel/{name};"
         for name, value in (
@@ -131,7 +134,7 @@ def test_apparmors_restriction_is_named(tmp_path, rootfs):
 
 def as_single(home, *words, before=()):
     """Run a command as the virtual machine's user who has no subordinate ids."""
-    for path in (home, *home.parents[:2]):
+    for path in (home.parent, *home.parent.glob("rootfs*")):
         path.chmod(0o755)
     home.chmod(0o777)
     user = ["setpriv", "--reuid=single", "--regid=single", "--clear-groups", "--inh-caps=-all"]
@@ -228,7 +231,11 @@ def test_hidepid_does_not_keep_signals_from_a_container(tmp_path, rootfs):
     "script",
     [
         pytest.param("mount -t tmpfs none /sys/fs/cgroup", id="no cgroup file system"),
-        pytest.param("mount --rbind -o ro /sys/fs/cgroup /sys/fs/cgroup", id="a read-only one"),
+        pytest.param(
+            "mount --rbind /sys/fs/cgroup /sys/fs/cgroup;"
+            "mount -o remount,bind,ro,nosuid,nodev,noexec /sys/fs/cgroup",
+            id="a writable one",
+        ),
         pytest.param("mount -t tmpfs -o ro none /dev/shm", id="a read-only shm"),
         pytest.param("[ ! -e /dev/fuse ] || mount --bind /dev/null /dev/fuse", id="no fuse"),
         pytest.param("mount --bind /dev/null /etc/subuid", id="no subordinate ids"),
@@ -360,7 +367,7 @@ def test_a_limit_of_processes_is_named(tmp_path, rootfs):
         env={**os.environ, "CHRUN_HOME": str(tmp_path / "data")},
     )
     assert (done.returncode, done.stdout) == (125, "")
-    said, hint = done.stderr.splitlines()
+    *_, said, hint = done.stderr.splitlines()
     assert said.endswith("this user, or the cgroup, may have no more processes")
     assert hint == "hint: see ulimit -u, and pids.max of the cgroup"
 

@@ -12,7 +12,7 @@ import pytest
 from chrun.runtime.launch import open_plan, open_sealed
 from tests.support.needs import needs
 
-_SWITCH = "/proc/sys/vm/memfd_noexec"
+_SWITCH = "/proc/sys/vm/memfd_noexec"  # since Linux 6.3
 _OPEN = (
     "import os; from chrun.runtime.launch import open_init; "
     "print(os.access(f'/proc/self/fd/{open_init()}', os.X_OK))"
@@ -39,21 +39,19 @@ def test_what_is_sealed_keeps_its_content():
             os.pwrite(sealed_fd, b"C", 0)
 
 
-@pytest.mark.skipif(not os.path.exists(_SWITCH), reason="a kernel before 6.3")
+@needs("memfd_noexec")
 def test_a_plan_is_nothing_to_execute():
     with open(open_plan(b"plan"), "rb") as file:
         assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o111 == 0
 
 
-@needs("root")
-@pytest.mark.skipif(not os.path.exists(_SWITCH), reason="a kernel before 6.3")
+@needs("root", "memfd_noexec")
 def test_chrun_init_is_executable_where_memfds_are_not_unless_told():
     done = open_where(noexec=1)
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-@needs("root")
-@pytest.mark.skipif(not os.path.exists(_SWITCH), reason="a kernel before 6.3")
+@needs("root", "memfd_noexec")
 def test_a_system_that_forbids_executable_memfds_is_told_with_the_way_out():
     told = open_where(noexec=2).stderr
     assert "SandboxError: cannot run chrun-init from memory: permission denied\n" in told

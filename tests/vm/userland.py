@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # What tests and the guests' own scripts run; apt adds what these need.
 _PACKAGES = (
+    "apparmor",
     "base-files",
     "bash",
     "busybox-static",

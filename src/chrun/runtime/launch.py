@@ -11,6 +11,7 @@ import fcntl
 import os
 
 from chrun.errors import CommandNotExecutableError, CommandNotFoundError, SandboxError
+from chrun.runtime.notes import PROCESS_LIMIT
 from chrun.runtime.plan import Exec
 from chrun.values import Value
 
@@ -26,6 +27,7 @@ _MFD_NOEXEC_SEAL, _MFD_EXEC = 8, 16  # linux/memfd.h, since Linux 6.3
 INIT_REFUSALS = {
     errno.EACCES: "ask for: sysctl vm.memfd_noexec=1, or a security policy that allows it",
     errno.EPERM: "a security policy forbids it",
+    PROCESS_LIMIT.errno: PROCESS_LIMIT.hint,
     errno.ENOEXEC: "this installation is for another processor: install it again with pip",
 }
 REPORT_BYTES = 512  # of a failure: two numbers, and what a program said
@@ -90,6 +92,8 @@ def open_init() -> int:
 def init_refused(error: OSError) -> SandboxError:
     """Give the error for a system that does not run chrun-init from a memfd."""
     reason = (error.strerror or str(error)).lower()
+    if error.errno == PROCESS_LIMIT.errno:
+        reason = PROCESS_LIMIT.text
     hint = INIT_REFUSALS.get(error.errno or 0, "")
     return SandboxError(f"cannot run chrun-init from memory: {reason}", hint=hint)
 
