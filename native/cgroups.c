@@ -30,16 +30,9 @@ static struct line name_of(const struct cgroups *groups, const char *suffix)
 	return name;
 }
 
-/* Read a whole small file as a string. */
 static int read_file(int directory, const char *name, char text[MAX_BYTES])
 {
-	closing int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : read(fd, text, MAX_BYTES - 1);
-
-	if (length < 0)
-		return -errno;
-	text[length] = '\0';
-	return 0;
+	return read_text(directory, name, text, MAX_BYTES);
 }
 
 /* The kernel takes a setting as a whole or not at all. */
@@ -121,10 +114,12 @@ static int find_own(const char *mount_point, char path[PATH_MAX])
 
 	if (error)
 		return error;
-	place = strncmp(places, "0::", 3) == 0 ? places - 1 : strstr(places, "\n0::");
+	place = strncmp(places, "0::", 3) == 0 ? places : strstr(places, "\n0::");
 	if (!place)
 		return -ENOENT;
-	place += strlen("\n0::");
+	place = strchr(place, '/'); /* the path begins with it */
+	if (!place)
+		return -EINVAL;
 	place[strcspn(place, "\n")] = '\0';
 	if (length + strlen(place) >= PATH_MAX)
 		return -ENAMETOOLONG;
@@ -180,16 +175,14 @@ static int leave_own(struct cgroups *groups, int own, const char *path)
 
 /* Begin a cgroup below a parent: it has no limit yet. In version 2 the first process enters it at
  * once, since it, too, is in the monitor's own cgroup, which may have to be divided. */
-static int begin(struct cgroups *groups, const char *parent, bool unified, pid_t pid)
+static int begin(struct cgroups *groups, struct cgroup *group, const char *parent, bool unified,
+		 pid_t pid)
 {
-	struct cgroup *group = &groups->all[groups->count];
 	struct line name = name_of(groups, "");
 	char own[PATH_MAX];
 	const char *path = parent;
 	int error = 0;
 
-	if (groups->count == MAX_CGROUPS)
-		return -E2BIG;
 	if (*parent == OWN) {
 		error = find_own(parent + 1, own);
 		path = own;
@@ -211,12 +204,18 @@ static int begin(struct cgroups *groups, const char *parent, bool unified, pid_t
 	return error || *parent != OWN ? error : leave_own(groups, group->above, path);
 }
 
-static struct cgroup *find(struct cgroups *groups, const char *parent)
+static int find_or_begin(struct cgroups *groups, const char *parent, bool unified, pid_t pid,
+			 struct cgroup **group)
 {
-	for (size_t i = 0; i < groups->count; i++)
-		if (strcmp(groups->all[i].parent, parent) == 0)
-			return &groups->all[i];
-	return NULL;
+	for (size_t i = 0; i < groups->count; i++) {
+		*group = &groups->all[i];
+		if (strcmp((*group)->parent, parent) == 0)
+			return 0;
+	}
+	if (groups->count == MAX_CGROUPS)
+		return -E2BIG;
+	*group = &groups->all[groups->count];
+	return begin(groups, *group, parent, unified, pid);
 }
 
 /* Pass controllers on to a cgroup's children. */
@@ -241,10 +240,9 @@ int cgroups_limit(struct cgroups *groups, const struct record *record, pid_t pid
 {
 	const char *parent = record->fields[0].text, *amount = record->fields[3].text;
 	struct field controllers = record->fields[1], settings = record->fields[2];
-	struct cgroup *group = find(groups, parent);
-	int error = group ? 0 : begin(groups, parent, controllers.length, pid);
+	struct cgroup *group = NULL;
+	int error = find_or_begin(groups, parent, controllers.length, pid, &group);
 
-	group = group ? group : find(groups, parent);
 	if (!error && controllers.length)
 		error = enable(group->above, controllers);
 	for (uint32_t i = 0; i < settings.length && !error; i++)
@@ -264,11 +262,11 @@ int cgroups_limit(struct cgroups *groups, const struct record *record, pid_t pid
 
 int cgroups_filter_devices(struct cgroups *groups, const struct record *record, pid_t pid)
 {
-	const char *parent = record->fields[0].text;
 	struct field program = record->fields[1];
-	int error = find(groups, parent) ? 0 : begin(groups, parent, true, pid);
+	struct cgroup *group = NULL;
+	int error = find_or_begin(groups, record->fields[0].text, true, pid, &group);
 
-	return error ? error : filter_devices(find(groups, parent)->here, program.text, program.length);
+	return error ? error : filter_devices(group->here, program.text, program.length);
 }
 
 bool cgroups_ran_out(const struct cgroups *groups)
@@ -295,8 +293,12 @@ static void kill_all(const struct cgroup *group)
 		return;
 	if (read_file(group->here, "cgroup.procs", processes) < 0)
 		return;
-	for (char *end; (end = strchr(next, '\n')); next = end + 1)
-		(void)kill((pid_t)strtol(next, NULL, 10), SIGKILL); /* it may be gone: as wanted */
+	for (char *end; (end = strchr(next, '\n')); next = end + 1) {
+		pid_t pid = (pid_t)strtol(next, NULL, 10);
+
+		if (pid > 0) /* 0 is somebody of another pid namespace, and to kill(2) it is us */
+			(void)kill(pid, SIGKILL); /* it may be gone: as wanted */
+	}
 }
 
 static int remove_one(const struct cgroups *groups, const struct cgroup *group)

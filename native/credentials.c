@@ -21,8 +21,13 @@ int set_groups(struct cursor list, uint32_t count)
 
 	if (count > MAX_GROUPS)
 		return -EINVAL;
-	for (uint32_t i = 0; i < count; i++)
-		groups[i] = (gid_t)take_number_of(&list);
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t group = take_number_of(&list);
+
+		if (group > UINT32_MAX) /* cut to 32 bits it could be root's */
+			return -EINVAL;
+		groups[i] = (gid_t)group;
+	}
 	return result(setgroups(count, groups));
 }
 

@@ -46,6 +46,17 @@ static int write_all(int fd, const char *bytes, size_t length)
 	return 0;
 }
 
+int read_text(int directory, const char *name, char *text, size_t size)
+{
+	closing int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (length < 0)
+		return -errno;
+	text[length] = '\0';
+	return 0;
+}
+
 int write_setting(const char *path, const char *bytes, size_t length)
 {
 	closing int fd = open(path, O_WRONLY | O_CLOEXEC);

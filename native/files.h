@@ -14,6 +14,9 @@ int host_path(const char *scratch, const char *path, char *whole, size_t size);
 /* Open a host path. */
 int open_host_path(const char *scratch, const char *path, int flags);
 
+/* Read a small file as a string, as much of it as fits and the kernel gives at once. */
+int read_text(int directory, const char *name, char *text, size_t size);
+
 /* Write one of the files of /proc that are settings. */
 int write_setting(const char *path, const char *bytes, size_t length);
 

@@ -21,13 +21,16 @@ static uint64_t use(const struct record *record)
 {
 	struct note note = plan_note(record, (int)record->position);
 	uint64_t sum = strlen(record->words) + strlen(note.text) + strlen(note.hint);
+	const char *format = plan_formats[record->number];
 
-	for (int i = 0; i < MAX_FIELDS; i++) {
+	for (int i = 0; format[i]; i++) {
 		struct field field = record->fields[i];
 
-		for (uint32_t n = 0; field.list.at < field.list.end && n < field.length; n++)
-			sum += record->number == STEP_EXEC ? strlen(take_text_of(&field.list)) :
-							     take_number_of(&field.list);
+		if (format[i] == 't')
+			sum += strlen(field.text);
+		for (uint32_t n = 0; strchr("TI", format[i]) && n < field.length; n++)
+			sum += format[i] == 'T' ? strlen(take_text_of(&field.list)) :
+						  take_number_of(&field.list);
 	}
 	return sum;
 }
@@ -48,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		uint64_t count = 0;
 
 		for (; plan_next(&next, &record); count++)
-			used += use(&record);
+			used = used + use(&record);
 		if (count != plan.count)
 			abort(); /* what was checked must be what is read */
 	}
@@ -108,7 +111,7 @@ static void mend_header(uint8_t *bytes, size_t size)
 	for (int i = 0; i < 8; i++)
 		bytes[16 + i] = (uint8_t)(length >> 8 * i);
 	if (random_below(2))
-		bytes[24] = (uint8_t)random_below(40);
+		bytes[24] = (uint8_t)random_below(64);
 }
 
 static uint8_t *put_number(uint8_t *at, uint64_t number, int size)
@@ -127,7 +130,7 @@ static uint8_t *put_text(uint8_t *at, const char *text)
 	return at + length + 1;
 }
 
-/* A step with words, a note, and fields: i int, t text, T list of two texts, I list of two ints. */
+/* A step with words, a note, and fields; lists have two elements. */
 static uint8_t *put_step(uint8_t *at, uint32_t number, const char *fields)
 {
 	uint8_t *length = put_number(at, number, 4), *payload = length + 4;
@@ -146,18 +149,19 @@ static uint8_t *put_step(uint8_t *at, uint32_t number, const char *fields)
 	return at;
 }
 
+/* One of each step: their numbers are in the order that a plan has them in. */
 static size_t make_seed(uint8_t *bytes)
 {
-	uint8_t *at = bytes;
+	uint8_t *at = bytes + 32;
+	uint64_t count = 0;
 
-	memcpy(at, "chrun-plan\0\0\1\0\0\0", 16);
-	at = put_step(bytes + 32, STEP_CLONE, "i");
-	at = put_step(at, STEP_MOUNT, "ttiti");
-	at = put_step(at, STEP_FILE, "tibii");
-	at = put_step(at, STEP_USER, "iiIi");
-	at = put_step(at, STEP_EXEC, "TTi");
-	at = put_step(at, STEP_REMOVE_TREE, "t");
-	put_number(put_number(bytes + 16, (uint64_t)(at - bytes - 32), 8), 6, 8);
+	memcpy(bytes, "chrun-plan\0\0\1\0\0\0", 16);
+	for (uint32_t number = 0; number < STEP_NUMBERS; number++)
+		if (plan_formats[number]) {
+			at = put_step(at, number, plan_formats[number]);
+			count++;
+		}
+	put_number(put_number(bytes + 16, (uint64_t)(at - bytes - 32), 8), count, 8);
 	return (size_t)(at - bytes);
 }
 

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* The fields of each step: i int, t text, b bytes, T list of texts, I list of ints. */
-static const char *const formats[STEP_NUMBERS] = {
+const char *const plan_formats[STEP_NUMBERS] = {
 	[STEP_CLONE] = "i",
 	[STEP_ID_MAP] = "tti",
 	[STEP_PROPAGATION] = "",
@@ -149,7 +148,7 @@ static const char *take_record(struct cursor *c, struct record *record)
 		return "a record is longer than the plan";
 	payload = (struct cursor){ c->at, c->at + length };
 	c->at += length;
-	format = record->number < STEP_NUMBERS ? formats[record->number] : NULL;
+	format = record->number < STEP_NUMBERS ? plan_formats[record->number] : NULL;
 	if (!format)
 		return "a step has an unknown number";
 	if (!take_text(&payload, &record->words, &length) || !take_notes(&payload, record))

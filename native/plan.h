@@ -55,6 +55,10 @@ enum step_number {
 
 enum { MAX_FIELDS = 6 };
 
+/* The fields of each step, NULL for numbers that are none: i int, t text, b bytes, T list of texts,
+ * I list of ints. */
+extern const char *const plan_formats[STEP_NUMBERS];
+
 /* A place in the plan, and the end of what may be read from it. */
 struct cursor {
 	const unsigned char *at, *end;

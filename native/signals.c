@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "files.h"
 #include "kernel.h"
 #include "say.h"
 
@@ -54,18 +55,11 @@ static uint64_t signal_set(const char *status, const char *name)
 static bool read_proc(pid_t pid, const char *name, char *content, size_t size)
 {
 	struct line path = { .length = 0 };
-	ssize_t length;
 
 	add_text(&path, "/proc/");
 	add_number(&path, (uint64_t)pid);
 	add_text(&path, name);
-	closing int fd = open(text_of(&path), O_RDONLY | O_CLOEXEC);
-
-	length = fd < 0 ? -1 : read(fd, content, size - 1);
-	if (length <= 0)
-		return false;
-	content[length] = '\0';
-	return true;
+	return read_text(AT_FDCWD, text_of(&path), content, size) == 0 && *content;
 }
 
 /* While it waits in sigwait(3), as inits like to do, a process does not seem to block the signals

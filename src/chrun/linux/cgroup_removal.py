@@ -51,6 +51,8 @@ def _kill_all(directory: str) -> None:
         with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
             processes = file.read().split()
         for process in processes:
+            if process == "0":  # somebody of another pid namespace; to kill(2) it would be us
+                continue
             try:
                 os.kill(int(process), signal.SIGKILL)
             except ProcessLookupError:
