@@ -188,6 +188,8 @@ void reap(struct monitor *m)
 {
 	int status;
 
+	if (!has_pid_namespace(m) && m->gate.held <= 0)
+		reap_orphans(m->pid);
 	if (m->pid <= 0 || !gate_wait(&m->gate, m->pid, &status))
 		return;
 	m->pid = 0;

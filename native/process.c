@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "files.h"
 #include "kernel.h"
 #include "say.h"
 
@@ -23,22 +24,11 @@ static uint64_t read_number(const char *digits)
 	return number;
 }
 
-static int read_file_at(int directory, const char *name, char *bytes, size_t size)
-{
-	closing int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : read(fd, bytes, size - 1);
-
-	if (length < 0)
-		return -errno;
-	bytes[length] = '\0';
-	return 0;
-}
-
 /* The command's name, between parentheses, may hold anything: the fields are behind the last one. */
 static int read_start(int process, uint64_t *started)
 {
 	char stat[1024];
-	int error = read_file_at(process, "stat", stat, sizeof(stat));
+	int error = read_text(process, "stat", stat, sizeof(stat));
 	const char *at = error ? NULL : strrchr(stat, ')');
 
 	if (error)
@@ -104,12 +94,21 @@ int adopt_orphans(void)
 	return result(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
 }
 
+void reap_orphans(pid_t first)
+{
+	siginfo_t ended = { .si_pid = 0 };
+
+	while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0 &&
+	       ended.si_pid != first)
+		(void)waitpid(ended.si_pid, NULL, WNOHANG); /* which it was just said to be ready for */
+}
+
 /* One round: whoever is killed here leaves its own children for the next. */
 static bool kill_children(void)
 {
 	char pids[4096];
 
-	if (read_file_at(AT_FDCWD, "/proc/thread-self/children", pids, sizeof(pids)))
+	if (read_text(AT_FDCWD, "/proc/thread-self/children", pids, sizeof(pids)))
 		return false; /* a kernel without CONFIG_PROC_CHILDREN: nobody says who they are */
 	for (const char *at = pids; *at; at += strcspn(at, " ") + 1) {
 		const char *end = strchr(at, ' ');

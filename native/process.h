@@ -18,6 +18,10 @@ int record_process(const char *scratch, pid_t pid);
 /* Become the parent of what the container leaves behind, where no pid namespace ends it. */
 int adopt_orphans(void);
 
+/* Reap the orphans that have ended: until then each counts as a process. What the first process's end
+ * says is left for whoever waits for that. */
+void reap_orphans(pid_t first);
+
 /* Kill all children, and theirs as they are inherited, until there are none. */
 void end_orphans(void);
 

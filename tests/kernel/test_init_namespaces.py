@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,11 +97,19 @@ def test_who_joined_is_the_monitors_child_and_dies_with_it(box):
         plan = joining(box, other, "pid", argv=["sh", "-c", "echo up; exec sleep 60"])
         with start_init(plan) as monitor:
             assert monitor.stdout.readline() == "up\n"
-            listed = Path(f"/proc/{monitor.pid}/task/{monitor.pid}/children").read_text().split()
-            assert len(listed) == 1  # and nobody in between is left
+            child = _only_child(monitor.pid)  # and nobody in between is left
             monitor.kill()
             monitor.wait()
-            assert not _runs(int(listed[0]))
+            assert not _runs(child)
+
+
+def _only_child(pid: int) -> int:
+    """Give the one child that is left of a process in a while."""
+    deadline = time.monotonic() + 20
+    while len(children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) > 1:
+        assert time.monotonic() < deadline, "somebody was left, perhaps as a zombie"
+        time.sleep(0.01)
+    return int(children[0])
 
 
 def _runs(pid: int) -> bool:
@@ -213,6 +222,17 @@ def test_cve_2025_52881_proc_itself_must_be_one(box):
     done = box.run("true", inside=hidden)
     assert done.returncode == 125
     assert "something else than proc is mounted" in done.stderr
+
+
+@needs("root")  # who may mount the proc of the machine's pid namespace
+def test_orphans_that_end_before_the_container_are_reaped(box):
+    script = "for n in 1 2 3 4 5 6; do (true &); done; echo up; exec sleep 60"
+    with start_init(box.plan("sh", "-c", script, leave_out=["pid"])) as monitor:
+        assert monitor.stdout.readline() == "up\n"
+        _only_child(monitor.pid)
+        monitor.terminate()
+        monitor.communicate(timeout=20)
+    assert monitor.returncode == 128 + signal.SIGTERM
 
 
 @needs("root")  # who may mount the proc of the machine's pid namespace
