@@ -66,6 +66,15 @@ def test_max_user_namespaces_0_is_named_to_an_ordinary_user(tmp_path, rootfs):
     assert told["isolation"] == {"state": "none", "why": LIMITED, "hint": LIMIT_HINT}
 
 
+def test_max_mnt_namespaces_0_is_named(tmp_path, rootfs):
+    host = Nested("echo 0 > /proc/sys/user/max_mnt_namespaces", capabilities=False)
+    assert_refuses(
+        host.run(tmp_path, "run", rootfs, *TELL),
+        f"chrun: cannot isolate the container: {LIMITED.replace('_user_', '_mnt_')}",
+        f"hint: {LIMIT_HINT.replace('_user_', '_mnt_')}",
+    )
+
+
 def test_max_user_namespaces_0_leaves_root_of_a_container_the_changed_root(tmp_path, rootfs):
     host = Nested(NO_USERNS)
     done = host.run(tmp_path, "run", rootfs, *TELL)

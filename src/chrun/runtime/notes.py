@@ -31,7 +31,7 @@ def clone_notes(host: Host) -> tuple[Note, ...]:
     return (
         *id_map_notes(host),
         PROCESS_LIMIT,
-        USERNS_LIMIT if "max_user_namespaces" not in hint else Note(errno.ENOSPC, why, hint),
+        Note(errno.ENOSPC, why, hint) if "user.max_" in hint else USERNS_LIMIT,
         Note(errno.EINVAL, "this kernel has no user namespaces", "Linux 3.8 or later has them"),
     )
 
