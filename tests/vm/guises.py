@@ -58,7 +58,7 @@ GUISES = (
             ("single", (*_OLDER, _HOSTS)),
             ("many", ("tests/vm", "tests/cli/test_users.py")),
         ),
-        seconds=900,
+        seconds=1800,
     ),
     Guise(
         name="systemd",
@@ -67,6 +67,6 @@ GUISES = (
             ("root", ("tests/vm", _SYSTEMD_LIMITS)),
             ("many", ("tests/vm", _SYSTEMD_LIMITS)),
         ),
-        seconds=600,
+        seconds=1200,
     ),
 )
