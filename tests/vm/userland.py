@@ -30,6 +30,7 @@ _PACKAGES = (
     "hostname",
     "iproute2",
     "kmod",
+    "libc-bin",
     "libc6-dev",
     "libpam-modules",
     "libpam-systemd",
