@@ -297,14 +297,15 @@ def _namespaces(options: RunOptions) -> oci.NamespaceOptions:
         return oci.NamespaceOptions()
     from chrun.engine.namespaces import parse_namespaces
 
+    modes = {
+        "network": options.get("network"),
+        "pid": options.get("pid"),
+        "ipc": options.get("ipc"),
+        "uts": options.get("uts"),
+        "cgroup": options.get("cgroupns"),
+    }
     return parse_namespaces(
-        modes={
-            "network": options.get("network", ""),
-            "pid": options.get("pid", ""),
-            "ipc": options.get("ipc", ""),
-            "uts": options.get("uts", ""),
-            "cgroup": options.get("cgroupns", ""),
-        },
+        modes={name: mode for name, mode in modes.items() if mode is not None},
         sysctls=_words("sysctl", options.get("sysctl", ())),
         add_host=_words("add_host", options.get("add_host", ())),
         dns=_words("dns", options.get("dns", ())),

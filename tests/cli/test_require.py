@@ -120,7 +120,7 @@ def test_sealed_shows_all_that_it_stands_for(chrun, box):
 
 
 def test_several_facts_go_behind_one_flag_or_behind_several(chrun, box):
-    words = ("--require", "pidns, mountns", "--require", "seccomp,,nnp")
+    words = ("--require", "pidns, mountns", "--require", "seccomp,nnp")
     assert chrun("run", *words, box, "echo", "ran").stdout == "ran\n"
     done = chrun("run", *words, "--require", "pidns,net=none", box, "echo", status=125)
     assert "--require net=none" in done.stderr

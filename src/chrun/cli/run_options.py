@@ -156,7 +156,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         pull=_chosen(PULL_POLICIES, parsed.text("pull")),
         platform=parsed.text("platform"),
         userns=_chosen(USERNS_MODES, userns) if (userns := parsed.text("userns")) else "",
-        receipt=parsed.text("receipt"),
+        receipt=_receipt(parsed.find_text("receipt")),
         require=_require(parsed.texts("require")),
     )
     _check_contradictions(request, parsed)
@@ -192,6 +192,7 @@ def _namespaces(parsed: Parsed) -> NamespaceOptions:
                 ("network", "network"), ("pid", "pid"), ("ipc", "ipc"), ("uts", "uts"),
                 ("cgroup", "cgroupns"),
             )
+            if option in parsed.given
         },
         sysctls=parsed.texts("sysctl"),
         add_host=parsed.texts("add-host"),
@@ -229,6 +230,12 @@ def _devices(parsed: Parsed) -> tuple[Device, ...]:
     from chrun.engine.devices import parse_devices
 
     return parse_devices(parsed.texts("device"))
+
+
+def _receipt(path: str | None) -> str:
+    if path == "":  # of a variable that is not set: nobody would look
+        raise UsageError("cannot write a receipt: --receipt is empty")
+    return path or ""
 
 
 def _require(words: Sequence[str]) -> tuple[str, ...]:

@@ -93,8 +93,8 @@ def _memory(words: Mapping[str, str]) -> int:
 
 def _swap(words: Mapping[str, str], memory: int) -> int:
     """Read the limit of memory and swap together; -1 is none."""
-    text = words.get("memory-swap", "")
-    if not text or text == "0":
+    text = words.get("memory-swap", "0")
+    if text == "0":
         return 0
     if not memory:
         raise UsageError(
@@ -134,9 +134,9 @@ def _processor_time(words: Mapping[str, str]) -> tuple[int, int]:
 
 def _processors(words: Mapping[str, str]) -> str:
     """Read a list of processors, and write it as the kernel does."""
-    text = words.get("cpuset-cpus", "")
-    if not text:
+    if "cpuset-cpus" not in words:
         return ""
+    text = words["cpuset-cpus"]
     try:
         numbers = sorted(parse_processors(text))
     except ValueError as error:

@@ -41,15 +41,18 @@ def parse_namespaces(
     dns_search: tuple[str, ...],
     dns_option: tuple[str, ...],
 ) -> NamespaceOptions:
-    """Read the words of the command line; UsageError says what is wrong with one."""
-    mode = {name: _mode(name, modes.get(name, "")) for name in _MODES}
+    """Read the words of the command line; UsageError says what is wrong with one.
+
+    `modes` has those that were given: an empty one, of a variable that is not set, is wrong.
+    """
+    mode = {name: _mode(name, modes.get(name)) for name in _MODES}
     options = NamespaceOptions(
         network=mode["network"],
         pid=mode["pid"],
         ipc=mode["ipc"],
         uts=mode["uts"],
         cgroup=mode["cgroup"],
-        asked=tuple(name for name in _MODES if modes.get(name)),
+        asked=tuple(name for name in _MODES if name in modes),
         sysctls=tuple(dict(map(_sysctl, sysctls)).items()),
         dns=tuple(_address("--dns", word) for word in dns),
         dns_search=tuple(_plain("--dns-search", word) for word in dns_search),
@@ -61,9 +64,9 @@ def parse_namespaces(
     return options.replace(hosts=hosts)
 
 
-def _mode(name: str, word: str) -> str:
+def _mode(name: str, word: str | None) -> str:
     known = _MODES[name]
-    if not word:
+    if word is None:
         return "" if name == "network" else known[0]
     word = _ALIASES.get((name, word), word)
     joins = word.startswith(JOIN) and word != JOIN and JOIN in known

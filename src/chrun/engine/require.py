@@ -57,10 +57,11 @@ class Finding(Value):
 
 
 def parse_facts(words: tuple[str, ...]) -> tuple[Fact, ...]:
-    """Read the words of --require, with commas between facts; UsageError for an unknown one."""
-    return tuple(
-        _parse_fact(text.strip()) for word in words for text in word.split(",") if text.strip()
-    )
+    """Read the words of --require, with commas between facts; UsageError for an unknown one.
+
+    An empty one is unknown, too: a variable that is not set must not mean that nothing is required.
+    """
+    return tuple(_parse_fact(text.strip()) for word in words for text in word.split(","))
 
 
 def check(receipt: Receipt, facts: tuple[Fact, ...]) -> tuple[Finding, ...]:

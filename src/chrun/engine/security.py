@@ -140,6 +140,8 @@ def _check_seal(security: SecurityOptions) -> None:
     """Refuse what would leave nothing of a seal; a capability or a path by name is a choice."""
     for asked, words in (
         (security.privileged, "--privileged"),
+        (ALL in security.cap_add, "--cap-add ALL"),
+        (ALL in security.unmasked, "--security-opt systempaths=unconfined"),
         (security.no_new_privileges is False, "--security-opt no-new-privileges=false"),
         (security.seccomp == "unconfined", "--security-opt seccomp=unconfined"),
     ):

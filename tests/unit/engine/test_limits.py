@@ -62,6 +62,8 @@ def test_resources_are_read_as_docker_reads_them(given, expected):
         ({"cpu_quota": "999"}, "expected 1000 to"),
         ({"cpu_period": "1000001"}, "expected 1000 to 1000000"),
         ({"cpu_shares": "1"}, "expected 2 to 262144"),
+        ({"cpuset_cpus": ""}, "expected a list"),
+        ({"memory": "64m", "memory_swap": ""}, "expected a size"),
         ({"cpuset_cpus": "0-"}, "expected a list such as 0-3,6"),
         ({"cpuset_cpus": "2-1"}, "expected a list"),
         ({"cpuset_cpus": "-1"}, "expected a list"),

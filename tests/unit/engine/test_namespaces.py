@@ -12,7 +12,7 @@ MODES = ("network", "pid", "ipc", "uts", "cgroup")
 
 
 def read(**given: object) -> NamespaceOptions:
-    modes = {name: str(given.pop(name, "")) for name in MODES}
+    modes = {name: str(given.pop(name)) for name in MODES if name in given}
     nothing = dict.fromkeys(("sysctls", "add_host", "dns", "dns_search", "dns_option"), ())
     return parse_namespaces(modes=modes, **(nothing | given))
 
@@ -37,7 +37,7 @@ def test_every_containers_ipc_is_shareable():
 @pytest.mark.parametrize(
     ("name", "word"),
     [("network", "private"), ("network", "container:"), ("pid", "none"), ("uts", "none"),
-     ("cgroup", "container:web"), ("ipc", "Host")],
+     ("cgroup", "container:web"), ("ipc", "Host"), ("network", ""), ("pid", "")],
 )  # fmt: skip
 def test_a_mode_that_there_is_not_is_an_error(name, word):
     with pytest.raises(UsageError, match=rf"cannot read --{name}.* '{word}': expected "):

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from chrun.engine.require import check, parse_facts, shown_rung
+from chrun.errors import UsageError
 from chrun.linux.process import Filters, Namespace, read_process
 from chrun.oci.convert import DEFAULT_CAPABILITIES
 from chrun.oci.spec import CapabilitySets, IdMapping
@@ -63,6 +64,12 @@ ALL = (
 def test_a_container_that_shows_everything_fulfils_every_fact(sealed):
     assert [finding.found for finding in check(sealed, parse_facts((ALL,)))] == [""] * 22
     assert shown_rung(sealed) == "sealed"
+
+
+@pytest.mark.parametrize("text", ["", " ", "seccomp,", ",nnp"])
+def test_a_fact_that_is_empty_does_not_mean_that_none_is_required(text):
+    with pytest.raises(UsageError, match="cannot require '': there is no such fact"):
+        parse_facts((text,))
 
 
 def test_a_namespace_that_the_kernel_has_not_is_no_namespace(sealed):

@@ -104,6 +104,8 @@ def test_a_user_namespace_has_every_capability_that_the_kernel_knows():
         SecurityOptions(privileged=True),
         SecurityOptions(no_new_privileges=False),
         SecurityOptions(seccomp="unconfined"),
+        SecurityOptions(cap_add=("ALL",)),
+        SecurityOptions(unmasked=("ALL",)),
     ],
 )
 def test_what_would_leave_nothing_of_a_seal_contradicts_it(security):
