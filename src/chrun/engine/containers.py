@@ -161,10 +161,11 @@ def _recall(engine: Engine, request: RunRequest, users: Users) -> Composed:
     A plan holds nothing of one run, so a program that starts the same container again and again
     need not compose it again.
     """
-    if request.is_path or users.kind == "range" or request.joins:
+    shown = request.options.security.privileged  # the machine's devices as they are at the moment
+    if request.is_path or users.kind == "range" or request.joins or shown:
         return compose(engine, request, users)
     place = _place(request)
-    ingredients = (index_signature(engine.store.layout), machine_files_signature(), place)
+    ingredients = (index_signature(engine.store.layout), machine_files_signature(), place, users)
     kept = engine.kept.get(request)
     if kept is None or kept[0] != ingredients:
         if len(engine.kept) >= _KEPT:
@@ -175,7 +176,9 @@ def _recall(engine: Engine, request: RunRequest, users: Users) -> Composed:
 
 def _place(request: RunRequest) -> str:
     """Tell where this process is among cgroups, which limits are planned for; "" without any."""
-    if request.isolation != "sealed" and request.options.limits.resources == _NO_RESOURCES:
+    options = request.options
+    is_limited = options.limits.resources != _NO_RESOURCES or request.isolation == "sealed"
+    if not is_limited and not options.devices and not options.security.cap_add:
         return ""
     from chrun.linux.cgroups import own_place
 

@@ -45,7 +45,7 @@ def parse_device(text: str) -> tuple[Device, ...]:
         raise UsageError(
             f"cannot give {path}: it is not a device", hint=f"for a file use -v {path}:{target}"
         )
-    return (_device(path, target, access, status),)
+    return (device_of(path, target, access, status),)
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -68,8 +68,8 @@ def _split(text: str) -> tuple[str, str, str]:
         raise UsageError(f"cannot read device {text!r}: {access!r} is not of the letters rwm")
     if not {"r", "w"} <= set(access):  # without m is what all have: nobody inside makes devices
         raise UnsupportedError(
-            f"cannot give {source} for {access!r} alone: chrun restricts no use of devices",
-            hint="give it for rw, or not at all",
+            f"cannot give {source} for {access!r} alone: it can be given for both or not at all",
+            hint=f"--device {source}",
         )
     if not source.startswith("/") or not target.startswith("/") or ".." in target.split("/"):
         raise UsageError(f"cannot read device {text!r}: expected absolute paths without '..'")
@@ -94,7 +94,7 @@ def _devices_below(directory: str, target: str, access: str) -> Iterator[Device]
         status = entry.stat(follow_symlinks=False)
         is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
         if is_device and entry.name not in _OWN:
-            yield _device(entry.path, inside, access, status)
+            yield device_of(entry.path, inside, access, status)
 
 
 def _entries(directory: str) -> list[os.DirEntry[str]]:
@@ -106,7 +106,8 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
         raise UsageError(f"cannot give the devices in {directory}: {reason}") from error
 
 
-def _device(source: str, target: str, access: str, status: os.stat_result) -> Device:
+def device_of(source: str, target: str, access: str, status: os.stat_result) -> Device:
+    """Give the device that a node of this status is, to be found at `target` inside."""
     return Device(
         path=target,
         kind="b" if stat.S_ISBLK(status.st_mode) else "c",

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import stat
 
-from chrun.oci.spec import Device
+from chrun.engine.devices import device_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from chrun.oci.spec import Device
 
 _DEV = "/dev"
 # What every container has of its own, below /dev
 _OWN = frozenset(
     {"pts", "shm", "mqueue", "console", "ptmx", "tty", "null", "zero", "full", "random", "urandom"}
 )
-_KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
 
 
 def machine_devices() -> tuple[Device, ...]:
@@ -46,16 +47,6 @@ def _device(path: str) -> Device | None:
         status = os.lstat(path)
     except OSError:
         return None
-    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
-    if kind is None:
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
         return None
-    return Device(
-        path=path,
-        kind=kind,
-        major=os.major(status.st_rdev),
-        minor=os.minor(status.st_rdev),
-        mode=stat.S_IMODE(status.st_mode),
-        source=path,
-        uid=status.st_uid,
-        gid=status.st_gid,
-    )
+    return device_of(path, path, "rwm", status)
