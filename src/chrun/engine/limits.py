@@ -116,7 +116,9 @@ def _processor_time(words: Mapping[str, str]) -> tuple[int, int]:
     period = _number(words, "cpu-period", *_PERIODS_MICROSECONDS, nothing=(0,))
     quota = _number(words, "cpu-quota", *_QUOTA_MICROSECONDS, nothing=(0, -1))
     if "cpus" not in words:
-        return quota, period
+        if period and "cpu-quota" not in words:
+            raise UsageError("cannot use --cpu-period without --cpu-quota: it is what that is of")
+        return quota, period if quota else 0
     if quota or period:
         raise UsageError(
             "cannot use --cpus with --cpu-quota or --cpu-period: they say the same thing"

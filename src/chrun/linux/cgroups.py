@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chrun.linux.mountinfo import MountEntry
     from chrun.oci.spec import Resources
 
+_LAST_PROCESSOR = (1 << 16) - 1  # no kernel counts so many
 _CONTROLLERS = frozenset({"memory", "cpu", "cpuset", "pids", "blkio", "devices"})
 _SYSTEMD_RUN = (
     "/usr/bin/systemd-run",
@@ -141,10 +142,10 @@ def parse_processors(text: str) -> frozenset[int]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         low, high = int(first), int(last if dash else first)
-        if low > high or not (first + last).isdigit():
+        if not (first + last).isdigit() or not low <= high <= _LAST_PROCESSOR:
             message = f"not a range: {part}"
             raise ValueError(message)
-        numbers.update(range(low, min(high, 1 << 16) + 1))
+        numbers.update(range(low, high + 1))
     return frozenset(numbers)
 
 

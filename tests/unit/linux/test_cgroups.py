@@ -49,7 +49,7 @@ def test_a_list_of_processors_is_read(text, numbers):
     assert parse_processors(text) == numbers
 
 
-@pytest.mark.parametrize("text", ["", "-", "1-", "-1", "3-1", "a", "1;2", "+1", "²"])
+@pytest.mark.parametrize("text", ["", "-", "1-", "-1", "3-1", "a", "1;2", "+1", "²", "65536"])
 def test_a_list_of_processors_that_is_none_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011 - int() has words of its own
         parse_processors(text)
