@@ -128,7 +128,7 @@ def _bare_spec(process: Process, options: RunOptions) -> Spec:
         "--memory, --timeout, --ulimit and other limits": options.limits != LimitOptions(),
         "--hostname": options.hostname,
         "--read-only": options.readonly,
-        "-v and --tmpfs": options.mounts,
+        "-v, --mount, --tmpfs and --device": options.mounts or options.devices,
         "-t": options.terminal,
         "--init": options.init,
         "--cap-add, --cap-drop, --privileged and --security-opt": security_asked,

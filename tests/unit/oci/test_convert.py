@@ -10,7 +10,7 @@ from chrun.errors import UsageError
 from chrun.oci.config import ImageConfig
 from chrun.oci.convert import DEFAULT_PATH, Identity, IdMaps, make_spec
 from chrun.oci.options import RunOptions
-from chrun.oci.spec import IdMapping, SpecMount
+from chrun.oci.spec import Device, IdMapping, SpecMount
 
 
 def spec(config=None, identity=None, maps=None, rung="confined", **options):
@@ -91,6 +91,7 @@ def test_the_working_directory_is_the_options_then_the_images_then_the_root():
         {"terminal": True},
         {"init": True},
         {"mounts": (SpecMount("/d", "bind", "/s"),)},
+        {"devices": (Device("/dev/x", "c", 1, 3, 0o666),)},
     ],
 )
 def test_the_chroot_rung_refuses_what_needs_a_namespace(options):
