@@ -91,7 +91,7 @@ def test_the_working_directory_is_the_options_then_the_images_then_the_root():
         {"terminal": True},
         {"init": True},
         {"mounts": (SpecMount("/d", "bind", "/s"),)},
-        {"devices": (Device("/dev/x", "c", 1, 3, 0o666),)},
+        {"devices": (Device("/dev/x", "c", 1, 3, 0o666, "/dev/null"),)},
     ],
 )
 def test_the_chroot_rung_refuses_what_needs_a_namespace(options):
