@@ -58,6 +58,16 @@ int open_process(const char *path, uint64_t started)
 	return error && error != -ENOENT ? error : -ESRCH;
 }
 
+/* Whether /proc shows the pid namespace that this process is in, as it need not where somebody else
+ * made that: its numbers would mean others here. */
+static bool knows_own_processes(void)
+{
+	char shown[24] = "";
+	ssize_t length = readlink("/proc/self", shown, sizeof(shown) - 1);
+
+	return length > 0 && read_number(shown) == (uint64_t)getpid();
+}
+
 static int open_own(pid_t pid)
 {
 	struct line path = { .length = 0 };
@@ -69,6 +79,8 @@ static int open_own(pid_t pid)
 
 int record_process(const char *scratch, pid_t pid)
 {
+	if (!knows_own_processes())
+		return 0; /* nobody could find it by what would be written */
 	closing int directory = result(open(scratch, O_PATH | O_DIRECTORY | O_CLOEXEC));
 	closing int process = open_own(pid);
 	struct line words = { .length = 0 };
@@ -108,8 +120,9 @@ static bool kill_children(void)
 {
 	char pids[4096];
 
-	if (read_text(AT_FDCWD, "/proc/thread-self/children", pids, sizeof(pids)))
-		return false; /* a kernel without CONFIG_PROC_CHILDREN: nobody says who they are */
+	if (!knows_own_processes() ||
+	    read_text(AT_FDCWD, "/proc/thread-self/children", pids, sizeof(pids)))
+		return false; /* nobody says who they are; nor without CONFIG_PROC_CHILDREN */
 	for (const char *at = pids; *at; at += strcspn(at, " ") + 1) {
 		const char *end = strchr(at, ' ');
 

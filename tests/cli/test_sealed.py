@@ -41,8 +41,8 @@ def test_the_only_network_is_a_loopback_of_its_own(sealed):
         port = server.getsockname()[1]
         script = (
             f"nc -w 1 127.0.0.1 {port} < /dev/null && echo reached;"
-            " (echo hello | nc -l -p 7777 127.0.0.1 &) ; sleep 0.3;"
-            " nc -w 1 127.0.0.1 7777 < /dev/null;"
+            " (echo hello | nc -l -p 7777 127.0.0.1 &) ;"
+            " until nc -w 1 127.0.0.1 7777 < /dev/null; do sleep 0.1; done;"
             " tail -n +3 /proc/net/dev"
         )
         shown = sealed(script).stdout

@@ -184,7 +184,7 @@ def own_network(plan: Plan) -> Plan:
 
 
 def test_loopback_comes_up(box):
-    script = "ip -o addr; nc -l -p 9 -s 127.0.0.1 -e echo hi & sleep 0.2; nc 127.0.0.1 9"
+    script = "ip -o addr; nc -l -p 9 -s 127.0.0.1 -e echo hi & until nc 127.0.0.1 9; do :; done"
     done = run_init(own_network(box.plan("sh", "-c", script, inside=[Loopback()])))
     assert "127.0.0.1/8" in done.stdout
     assert done.stdout.endswith("hi\n")
@@ -233,6 +233,14 @@ def test_orphans_that_end_before_the_container_are_reaped(box):
         monitor.terminate()
         monitor.communicate(timeout=20)
     assert monitor.returncode == 128 + signal.SIGTERM
+
+
+@needs("root", "unshare")
+def test_numbers_of_another_pid_namespaces_proc_are_not_taken_for_processes_here(box, tmp_path):
+    plan = box.plan("sh", "-c", "(setsid sleep 60 &); echo up", leave_out=["pid"])
+    done = run_init(plan, f"scratch={tmp_path}", wrapper=["unshare", "--pid", "--fork"])
+    assert (done.stdout, done.stderr) == ("up\n", "")  # and nobody waits for who was not killed
+    assert not (tmp_path / "process").is_symlink()
 
 
 @needs("root")  # who may mount the proc of the machine's pid namespace
