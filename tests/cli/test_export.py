@@ -51,6 +51,12 @@ def test_every_step_of_the_plan_is_in_the_script_or_left_out_aloud(chrun, probe_
         assert "timeout --signal=KILL 5 " in done.stdout
 
 
+def test_a_part_of_all_memory_is_no_size_for_bubblewrap(chrun, probe_dir):
+    flags = ("--export", "bwrap", "--tmpfs", "/x:size=50%")
+    done = chrun("explain", *flags, probe_dir, "true")
+    assert "not in the export: size of /x" in done.stderr
+
+
 def test_a_bundle_is_written_whole(chrun, probe_dir, tmp_path):
     made = tmp_path / "bundle"
     one_id = () if os.geteuid() == 0 else ("--userns", "single")  # a copied root has one owner

@@ -169,8 +169,9 @@ def _tmpfs_words(step: steps.Mount, target: str, script: _Arguments) -> Iterator
     for option in filter(None, step.options.split(",")):
         name, _, content = option.partition("=")
         given[name] = content
-    if size := given.pop("size", ""):
-        yield f"--size {_bytes(size)}"
+    size = given.get("size", "")
+    if size and not size.endswith("%"):
+        yield f"--size {_bytes(given.pop('size'))}"
     yield f"--perms {given.pop('mode', '1777')}"
     yield f"--tmpfs {quote(target)}"
     if given:
