@@ -282,6 +282,12 @@ def test_no_other_process_is_left_while_the_command_runs(chrun, box, tmp_path):
     assert process.returncode == 0
 
 
+def test_names_that_look_like_the_end_of_a_line_are_names(chrun, box, tmp_path):
+    path = tmp_path / "receipt.json"
+    chrun("run", "--tmpfs", "/a\rb\fc", "--receipt", str(path), box, "true")
+    assert "/a\rb\fc" in {mount["target"] for mount in json.loads(path.read_text())["mounts"]}
+
+
 def test_a_receipt_of_a_container_with_a_terminal_names_it(chrun, box, tmp_path):
     path = tmp_path / "receipt.json"
     done = chrun("run", "-t", "--receipt", str(path), box, "tty")

@@ -17,8 +17,8 @@ def remove_cgroups(list_path: str) -> None:
 
     OSError for one that cannot be removed; what is gone, or is no cgroup of chrun's, is passed by.
     """
-    with open(list_path, encoding="utf-8", errors="surrogateescape") as file:
-        directories = file.read().splitlines()
+    with open(list_path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        directories = file.read().split("\n")
     for directory in directories:
         is_cgroup = os.path.exists(f"{directory}/cgroup.procs")
         if is_cgroup and os.path.basename(directory).startswith(_NAME):

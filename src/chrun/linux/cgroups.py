@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from chrun.linux.host import read_first_line
-from chrun.linux.mountinfo import parse_mountinfo
+from chrun.linux.mountinfo import read_mountinfo
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -121,7 +121,7 @@ def own_place() -> str:
 def read_places(text: str) -> dict[str, str]:
     """Read /proc/PID/cgroup: the path in its tree by controller, version 2's by ""."""
     places: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):
         _, names, path = line.split(":", 2)
         for name in names.split(","):
             places[name] = path
@@ -150,8 +150,7 @@ def parse_processors(text: str) -> frozenset[int]:
 
 
 def _mounts() -> tuple[MountEntry, ...]:
-    text = _read("/proc/self/mountinfo")
-    return tuple(entry for entry in parse_mountinfo(text) if entry.fstype.startswith("cgroup"))
+    return tuple(entry for entry in read_mountinfo() if entry.fstype.startswith("cgroup"))
 
 
 def _with_processors(found: Cgroups) -> Cgroups:
@@ -242,7 +241,7 @@ def _words(path: str) -> tuple[str, ...]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             return file.read()
     except OSError:
         return ""

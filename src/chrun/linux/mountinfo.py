@@ -24,9 +24,13 @@ class MountEntry(Value):
 
 
 def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
-    """Read the lines of a mountinfo file, in mount order."""
+    """Read the lines of a mountinfo file, in mount order.
+
+    Whoever mounts chooses names, in which the kernel escapes "\\n" but nothing else that ends lines
+    elsewhere: so files of /proc are read with newline="\\n", and not taken apart by splitlines.
+    """
     entries: list[MountEntry] = []
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):
         fields, _, rest = line.partition(" - ")
         words, behind = fields.split(" "), rest.split(" ")
         entries.append(
@@ -45,7 +49,7 @@ def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
 
 def find_mount(path: str) -> MountEntry | None:
     """Find the mount that a path lies on; None where /proc does not tell, as in some chroots."""
-    entries = _read_mountinfo()
+    entries = read_mountinfo()
     real = os.path.realpath(path)
     around = [
         entry
@@ -62,13 +66,16 @@ def find_mount(path: str) -> MountEntry | None:
 def mount_points_below(path: str) -> tuple[str, ...]:
     """Give the mount points below a directory; none where /proc does not tell."""
     below = os.path.realpath(path).rstrip("/") + "/"
-    points = (entry.mount_point for entry in _read_mountinfo())
+    points = (entry.mount_point for entry in read_mountinfo())
     return tuple(point for point in points if point.startswith(below))
 
 
-def _read_mountinfo() -> tuple[MountEntry, ...]:
+def read_mountinfo() -> tuple[MountEntry, ...]:
+    """Give the mounts that this process sees; none where /proc does not tell."""
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        with open(
+            "/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n"
+        ) as file:
             return parse_mountinfo(file.read())
     except OSError:
         return ()

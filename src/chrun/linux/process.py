@@ -182,7 +182,7 @@ def filters_in(status: dict[str, str]) -> Filters:
 
 def parse_status(text: str) -> dict[str, str]:
     """Read /proc/PID/status: contents by name (proc_pid_status(5))."""
-    pairs = (line.partition(":") for line in text.splitlines())
+    pairs = (line.partition(":") for line in text.split("\n"))
     return {name: content.strip() for name, _, content in pairs}
 
 
@@ -212,7 +212,7 @@ def parse_id_map(text: str) -> tuple[IdMapping, ...]:
 def parse_limits(text: str) -> tuple[Rlimit, ...]:
     """Read /proc/PID/limits (proc_pid_limits(5)); -1 is no limit."""
     limits: list[Rlimit] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         for title, name in _LIMITS.items():
             if line.startswith(f"{title} "):
                 soft, hard = line[len(title) :].split()[:2]
@@ -222,7 +222,8 @@ def parse_limits(text: str) -> tuple[Rlimit, ...]:
 
 def parse_interfaces(text: str) -> tuple[str, ...]:
     """Read the names in /proc/PID/net/dev, behind its two lines of headings."""
-    return tuple(sorted(line.partition(":")[0].strip() for line in text.splitlines()[2:]))
+    lines = filter(None, text.split("\n")[2:])
+    return tuple(sorted(line.partition(":")[0].strip() for line in lines))
 
 
 def _limit(word: str) -> int:
@@ -265,7 +266,8 @@ def _link(pid: int, name: str) -> str:
 
 
 def _read(pid: int, name: str) -> str:
-    with open(f"/proc/{pid}/{name}", encoding="utf-8", errors="surrogateescape") as file:
+    path = f"/proc/{pid}/{name}"
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return file.read()
 
 

@@ -75,8 +75,8 @@ def _supplementary(login: str, group: bytes) -> tuple[int, ...]:
 
 
 def _lines(content: bytes, count: int) -> Iterator[list[str]]:
-    for line in content.decode(errors="surrogateescape").splitlines():
-        fields = line.split(":")
+    for line in content.decode(errors="surrogateescape").split("\n"):
+        fields = line.removesuffix("\r").split(":")
         if len(fields) >= count:
             yield fields
 

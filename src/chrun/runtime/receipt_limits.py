@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from chrun.linux.cgroups import own_directory, read_places
+from chrun.linux.cgroups import own_directory, own_place, read_places
 from chrun.linux.host import read_first_line
-from chrun.linux.mountinfo import parse_mountinfo
+from chrun.linux.mountinfo import read_mountinfo
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -54,11 +54,10 @@ class Cgroup(Value):
 
 def read_limits_of(text: str) -> tuple[Cgroup, ...]:
     """Read what a process's cgroups limit; `text` is its /proc/PID/cgroup, seen from here."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        mounts = [entry for entry in parse_mountinfo(file.read()) if "cgroup" in entry.fstype]
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        callers = read_places(file.read())
-    return tuple(_read_cgroup(line, mounts, callers) for line in text.splitlines())
+    mounts = [entry for entry in read_mountinfo() if "cgroup" in entry.fstype]
+    callers = read_places(own_place())
+    lines = filter(None, text.split("\n"))
+    return tuple(_read_cgroup(line, mounts, callers) for line in lines)
 
 
 def _read_cgroup(line: str, mounts: list[MountEntry], callers: dict[str, str]) -> Cgroup:

@@ -38,3 +38,9 @@ def test_a_path_lies_on_the_deepest_mount_around_it():
     assert found is not None
     assert (found.mount_point, found.fstype) == ("/proc", "proc")
     assert find_mount("/").mount_point == "/"
+
+
+def test_a_mount_point_may_have_any_character_in_its_name():
+    name = "/m\r\v\f\x1c\x85\u2028x"  # each but the x ends a line for str.splitlines
+    (entry,) = parse_mountinfo(f"1 2 0:3 / {name} rw - tmpfs none rw\n")
+    assert entry.mount_point == name

@@ -42,6 +42,10 @@ def test_status_is_read_by_names():
     assert status["Groups"] == ""
 
 
+def test_a_command_cannot_add_lines_by_its_name():
+    assert parse_status("Name:\ta\x0cUid:\t0\nUmask:\t0022\n").keys() == {"Name", "Umask", ""}
+
+
 def test_filters_are_counted_where_the_kernel_counts_them():
     assert filters_in(parse_status(STATUS)) == Filters("filter", 3)
     assert filters_in(parse_status("Seccomp:\t2\n")) == Filters("filter", None)
