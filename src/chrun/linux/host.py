@@ -114,7 +114,7 @@ _USERNS_SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
     ("/proc/sys/user/max_mnt_namespaces", "0", "sysctl user.max_mnt_namespaces=10000"),
 )
-_FILTERED = "Seccomp:\t2\n"  # in /proc/PID/status: SECCOMP_MODE_FILTER
+_FILTERED = b"Seccomp:\t2\n"  # in /proc/PID/status: SECCOMP_MODE_FILTER
 
 
 def why_no_user_namespace(*, filtered: bool) -> tuple[str, str]:
@@ -148,7 +148,7 @@ def surroundings() -> tuple[int, ...]:
 def is_filtered() -> bool:
     """Say whether system calls of this process go through a filter: proc(5), seccomp(2)."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        with open("/proc/self/status", "rb") as status:
             return _FILTERED in status.read()
     except OSError:
         return False
@@ -157,8 +157,8 @@ def is_filtered() -> bool:
 def gains_nothing() -> bool:
     """Say whether setuid programs have no effect for this process: no_new_privs, prctl(2)."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            return "NoNewPrivs:\t1\n" in status.read()
+        with open("/proc/self/status", "rb") as status:
+            return b"NoNewPrivs:\t1\n" in status.read()
     except OSError:
         return False
 
