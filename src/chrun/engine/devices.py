@@ -31,7 +31,7 @@ def parse_devices(texts: Sequence[str]) -> tuple[Device, ...]:
 def parse_device(text: str) -> tuple[Device, ...]:
     """Read `SOURCE[:TARGET[:rwm]]`; a directory gives all devices in it. UsageError otherwise.
 
-    UnsupportedError for reading or writing alone.
+    UnsupportedError for reading or writing alone, which user namespaces cannot enforce.
     """
     source, target, access = _split(text)
     path = absolute(source)
