@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import chrun
 from benchmarks.measure import Case
-from chrun.cli.run import COMMAND, parse_run
+from chrun.cli.run import COMMAND
+from chrun.cli.run_options import parse_run
 from chrun.engine.containers import explain
 from chrun.engine.engine import Engine
 from chrun.engine.progress import Silent
@@ -32,7 +33,7 @@ class ReadyPlan:
         request, _ = parse_run(COMMAND, words)
         assert request, "these words ask for a run, not for help"
         engine = Engine(field.home(0)["CHRUN_HOME"], Silent)
-        self.path.write_bytes(explain(engine, request).encode())
+        self.path.write_bytes(explain(engine, request).encoded)
 
     def case(self, name: str) -> Case:
         """Give the case of starting it; the scratch directory is made before, untimed."""

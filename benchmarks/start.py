@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from benchmarks.field import Field
 
 _QUICK_ROUNDS, _ROUNDS = 20, 100
+_REFINEMENTS = (
+    ("--isolation", "namespaces"),  # no filter, nothing hidden
+    ("--isolation", "sealed"),
+    ("--memory", "256m"),
+    ("--receipt", "/dev/null"),
+    ("--scratch", "tmpfs"),
+)
 _AT_MOST = {"bwrap": 1.0, "runc run": 1 / 3, "docker run": 1 / 30}
 
 
@@ -21,13 +28,18 @@ def measure_command_line(field: Field, *, quick: bool) -> Section:
     """Measure `chrun run IMAGE true`, and beside it what else starts a container."""
     words = ("run", field.image, "true")
     of_user = Case("bwrap, user", field.bwrap("/bin/true", uid=ORDINARY_UID), uid=ORDINARY_UID)
-    rivals, left_out = _together(sort_out([of_user]), runtime_cases(field), engine_cases(field))
+    refined = [
+        field.chrun(" ".join(("chrun run", *flags)), "run", *flags, *words[1:])
+        for flags in _REFINEMENTS
+    ]
+    beside, left_out = _together(
+        sort_out(refined), sort_out([of_user]), runtime_cases(field), engine_cases(field)
+    )
     cases = [
         Case("python -I -S -c pass", (sys.executable, "-I", "-S", "-c", "pass")),
         field.chrun("chrun run", *words),
         field.chrun("chrun run, user", *words, uid=ORDINARY_UID),
-        field.chrun("chrun run --scratch tmpfs", "run", "--scratch", "tmpfs", *words[1:]),
-        *rivals,
+        *beside,
     ]
     times = interleave(cases, _QUICK_ROUNDS if quick else _ROUNDS)
     chrun = times["chrun run"].median
