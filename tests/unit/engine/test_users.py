@@ -14,7 +14,6 @@ from chrun.linux.host import Host
 from chrun.oci.convert import Identity, IdMaps
 from chrun.oci.spec import IdMapping
 from chrun.store.store import open_store
-from tests.support.needs import needs
 
 ROOT = Host(uid=0, gid=0, privileged=True, machine="x86_64", release="6.1.0")
 USER = Host(uid=1000, gid=1001, privileged=False, machine="x86_64", release="6.1.0")
@@ -185,17 +184,3 @@ def test_ids_without_the_programs_are_told_with_their_package(layout, files, mon
     found = subid_trial.ask(layout)
     assert (found.why, found.maps.uids) == ("newuidmap and newgidmap are not installed", ())
     assert "apt install uidmap" in found.hint
-
-
-@needs("userns")
-def test_programs_that_fail_are_told_with_what_they_say(layout, files, monkeypatch, tmp_path):
-    monkeypatch.setattr(subid_trial, "login_name", lambda: "alice")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    for path in files:
-        path.write_text("alice:100000:65536\n")
-    for name in ("newuidmap", "newgidmap"):
-        (tmp_path / name).write_text("#!/bin/sh\necho 'write to uid_map failed' >&2\nexit 1\n")
-        (tmp_path / name).chmod(0o755)
-    found = subid_trial.ask(layout)
-    assert found.why == "write to uid_map failed"
-    assert "setuid bit" in found.hint
