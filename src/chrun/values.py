@@ -22,9 +22,6 @@ else:
         return content
 
 
-_set = object.__setattr__  # that of a value refuses
-
-
 @dataclass_transform(frozen_default=True)
 class ValueType(type):
     """Turns annotations into slots, an `__init__` with defaults, and equality by value."""
@@ -35,26 +32,41 @@ class ValueType(type):
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, object]) -> ValueType:
         """Make the class: its own annotated fields become slots behind those of its bases."""
         annotations = cast("dict[str, object]", namespace.get("__annotations__", {}))
-        fields = tuple([key for key, kind in annotations.items() if "ClassVar" not in str(kind)])
-        defaults = {key: namespace.pop(key) for key in fields if key in namespace}
-        namespace["__slots__"] = fields
+        own = tuple(key for key, kind in annotations.items() if "ClassVar" not in str(kind))
+        defaults = {key: namespace.pop(key) for key in own if key in namespace}
+        namespace["__slots__"] = own
+        made = super().__new__(cls, name, bases, namespace)
+        made.fields, made.defaults = own, defaults
         for base in bases:
             if isinstance(base, ValueType):
-                fields = base.fields + fields
-                defaults = {**base.defaults, **defaults}
-        namespace["fields"], namespace["defaults"] = fields, defaults
-        return super().__new__(cls, name, bases, namespace)
+                made.fields = base.fields + made.fields
+                made.defaults = {**base.defaults, **made.defaults}
+        return made
 
 
 class Value(metaclass=ValueType):
     """A frozen value: subclasses only list annotated fields, with defaults where they have them."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        fields = type(self).fields
-        if kwargs or len(args) != len(fields):
-            args = _completed(type(self), args, kwargs)
-        for field, content in zip(fields, args, strict=True):
-            _set(self, field, content)
+        cls = type(self)
+        if len(args) > len(cls.fields):
+            message = f"{cls.__name__} takes {len(cls.fields)} values, got {len(args)}"
+            raise TypeError(message)
+        given = dict(zip(cls.fields, args, strict=False))
+        if given.keys() & kwargs.keys() or not kwargs.keys() <= set(cls.fields):
+            message = f"{cls.__name__} got unexpected or repeated values: {', '.join(kwargs)}"
+            raise TypeError(message)
+        for field in cls.fields:
+            if field in given:
+                content = given[field]
+            elif field in kwargs:
+                content = kwargs[field]
+            elif field in cls.defaults:
+                content = cls.defaults[field]
+            else:
+                message = f"{cls.__name__} needs a value for {field}"
+                raise TypeError(message)
+            object.__setattr__(self, field, content)
 
     def __setattr__(self, name: str, _content: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__}.{name} is frozen")
@@ -81,23 +93,3 @@ class Value(metaclass=ValueType):
         """Give a copy in which the named fields have other contents."""
         kept = {field: getattr(self, field) for field in type(self).fields}
         return type(self)(**(kept | changes))
-
-
-def _completed(
-    cls: ValueType, args: tuple[object, ...], kwargs: dict[str, object]
-) -> tuple[object, ...]:
-    """Give the contents of all fields, in order; TypeError for what does not fit them."""
-    fields = cls.fields
-    if len(args) > len(fields):
-        message = f"{cls.__name__} takes {len(fields)} values, got {len(args)}"
-        raise TypeError(message)
-    given = dict(zip(fields, args, strict=False))
-    if given.keys() & kwargs.keys() or not kwargs.keys() <= set(fields):
-        message = f"{cls.__name__} got unexpected or repeated values: {', '.join(kwargs)}"
-        raise TypeError(message)
-    contents = {**cls.defaults, **given, **kwargs}
-    for field in fields:
-        if field not in contents:
-            message = f"{cls.__name__} needs a value for {field}"
-            raise TypeError(message)
-    return tuple([contents[field] for field in fields])
