@@ -1,11 +1,11 @@
 # `make demo` and `make test` are all that a newcomer needs; each does its own set-up, once.
-# The other targets: check (seconds, no root), bench, install (into .venv), clean.
+# The other targets: check (seconds, no root), bench, attacks, install (into .venv), clean.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install lint types unit native fuzz suite test-vm clean
+.PHONY: help demo test check bench install lint types unit native fuzz suite attacks test-vm clean
 
 VENV := .venv
 PYTHON ?= $(shell tools/find-python)
@@ -24,6 +24,7 @@ help:
 	@echo "make demo     the story of the README, played for real"
 	@echo "make test     all tests, as root also as an ordinary user"
 	@echo "make test-vm  the part of them that wants a virtual machine"
+	@echo "make attacks  every defence taken out once, to see its test fail"
 	@echo "make check    lint, types, contracts and unit tests, in seconds"
 	@echo "make bench    chrun beside docker, podman, runc, crun and bwrap"
 
@@ -84,6 +85,15 @@ suite: $(VENV)/installed $(VENV)/test-packages
 		tools/as-user --subids python -m pytest $(PYTEST_OPTIONS) $(OF_CONTAINERS) || status=$$?; \
 	fi; \
 	exit $$status
+
+# Whether the tests of attacks would notice: each defence is taken out once (tests/attacks/defences.toml);
+# ATTACKS="WORD..." plays those that have a word in their name
+attacks: $(VENV)/installed $(VENV)/test-packages
+	$(VENV)/bin/python -m tests.attacks.without_defences $(ATTACKS)
+	@if [ "$$(id -u)" = 0 ]; then \
+		echo "once more, as an ordinary user"; \
+		tools/as-user python -m tests.attacks.without_defences $(ATTACKS); \
+	fi
 
 # Tests that want an older kernel, all of cgroup v2, or systemd, in an emulated machine of Debian's;
 # VM="GUISE TEST..." plays what it says (tests/vm)

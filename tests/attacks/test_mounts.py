@@ -24,16 +24,24 @@ ROUNDS = 1000
 _SWAP = """
 import os, sys
 os.chdir(sys.argv[1])
-while True:  # a directory, nothing, a link out of the container, nothing
-    for names in (("target", "directory"), ("link", "target"), ("target", "link"),
-                  ("directory", "target")):
+
+def remove(name):  # or leave it: a directory in which chrun has made something
+    for unlink in (os.unlink, os.rmdir):
         try:
-            os.rename(*names)
+            return unlink(name)
         except OSError:
-            try:
-                os.rmdir(names[1])
-            except OSError:
-                pass
+            pass
+
+number = 0
+while True:  # a directory, nothing, a link out of the container, nothing
+    for make in (os.mkdir, lambda name: os.symlink(sys.argv[2], name)):
+        number += 1
+        try:
+            make("target")
+            os.rename("target", f"old-{number}")
+            remove(f"old-{number}")
+        except OSError:  # chrun was first
+            os.rename("target", f"old-{number}")
 """
 
 
@@ -61,11 +69,11 @@ def shared(tmp_path):
 @contextmanager
 def swapping(shared, leads_to):
     """Have a neighbour turn `target` into a link and back, as quickly as it can."""
-    (shared / "target").mkdir()
-    (shared / "link").symlink_to(leads_to)
-    neighbour = subprocess.Popen([sys.executable, "-I", "-S", "-c", _SWAP, shared])
+    command = [sys.executable, "-I", "-S", "-c", _SWAP, shared, leads_to]
+    neighbour = subprocess.Popen(command)
     try:
         yield
+        assert neighbour.poll() is None
     finally:
         neighbour.kill()
         neighbour.wait()
@@ -84,7 +92,7 @@ def test_a_target_that_a_neighbour_swaps_while_mounts_are_made(
         Grab(0, str(volume), "", True),
         Place(0, "/shared/target/placed", 0, 0, True, 0, "it"),
     ]
-    plan = box.plan("cat", "/shared/target/secret", "/shared/link/secret", inside=inside)
+    plan = box.plan("cat", "/shared/target/secret", inside=inside)
     plan = plan.encode()
     ended = set()
     with swapping(shared, str(victim)):
