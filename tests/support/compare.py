@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _HOST_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 _OPTIONS = ("ro ", "nosuid ", "nodev ", "noexec ")
+# The C library's own: what it starts (posix_spawn) ignores them, as whatever that starts does then.
+_LIBRARY_SIGNALS = frozenset({32, 33})
 _MACHINE_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
 _PRIVATE = ("HOSTNAME",)  # variables whose content is another one in every container
 
@@ -131,7 +133,7 @@ def _proc_facts(seen: Seen) -> Iterator[tuple[str, object]]:
     if "/proc/self/status" in seen.texts:
         yield from (("seccomp mode", seen.seccomp[0]), ("seccomp filters", seen.seccomp[1]))
         yield "blocked signals", seen.blocked_signals
-        yield "ignored signals", seen.ignored_signals
+        yield "ignored signals", seen.ignored_signals - _LIBRARY_SIGNALS
     yield "interfaces", seen.interfaces if "/proc/self/net/dev" in seen.texts else None
     for name in ("uid_map", "gid_map", "setgroups", "oom_score_adj"):
         yield name, seen.texts.get(f"/proc/self/{name}")
