@@ -6,6 +6,7 @@ right would be worse than none. The store is one of its own and is gone afterwar
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -50,6 +51,13 @@ class Stage:
             fail(f"it does not show {shows!r}")
         return played.stdout
 
+    def why_not(self, *words: str) -> str:
+        """Try a command, and give what it says when it fails."""
+        tried = subprocess.run(
+            words, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        return tried.stderr if tried.returncode else ""
+
     @contextmanager
     def background(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """Run one command as long as the block lasts."""
@@ -91,6 +99,7 @@ def main() -> None:
         tell_redis(stage, redis)
         tell_hello_world(stage, hello_world)
         tell_own_files(stage, redis)
+        tell_sealed(stage, redis)
         tell_what_is_left(stage)
 
 
@@ -128,6 +137,32 @@ def tell_own_files(stage: Stage, image: str) -> None:
     print("".join(seen), end="")
     if seen != [f"/mine-{number}\n" for number in "123"]:
         fail("each should have seen its own file, and only that")
+
+
+def tell_sealed(stage: Stage, image: str) -> None:
+    """Shut in what nobody has read, and show what the kernel says about it."""
+    title("code that nobody has read")
+    if lack := stage.why_not("chrun", "run", "-q", "--isolation", "sealed", image, "true"):
+        print(f"This machine cannot seal a container, and chrun does not pretend to:\n{lack}")
+        return
+    receipt_path = stage.store_dir.parent / "receipt.json"
+    sealed = ("chrun", "run", "--isolation", "sealed")
+    look = "touch /mine; cat /proc/net/dev; id"
+    stage.play(
+        *sealed, "--receipt", str(receipt_path), "--require", "net=none,caps=none,readonly",
+        image, "sh", "-c", look, shows="Read-only file system",
+    )  # fmt: skip
+    receipt = json.loads(receipt_path.read_text())
+    print(f"\nThe receipt, read back from the kernel: {receipt_path.stat().st_size} bytes. In it:")
+    print(f"  effective capabilities: {receipt['security']['capabilities']['effective'] or 'none'}")
+    print(f"  system call filters:    {receipt['security']['seccomp']['filters']}")
+    print(f"  network interfaces:     {', '.join(receipt['network']['interfaces'])}")
+    print(f"  limits in cgroups:      {receipt['limits']['own']}")
+    print(f"  rung that this shows:   {receipt['shown_rung']}")
+    stage.play(
+        *sealed, "--require", "memory<=512m", image, "redis-server",
+        status=125, shows="memory<=512m is not met",
+    )  # fmt: skip
 
 
 def tell_what_is_left(stage: Stage) -> None:
