@@ -243,7 +243,7 @@ def test_the_time_limit_holds_for_what_init_reaps_too(chrun, box):
 
 def test_a_time_limit_needs_processes_that_end_together(chrun, box):
     done = chrun("run", "--timeout", "1s", "--pid", "host", box, "true", status=125)
-    assert "cannot use --timeout with a shared pid namespace" in done.stderr
+    assert "cannot limit the time of a container that shares a pid namespace" in done.stderr
 
 
 def test_resource_limits_are_set(chrun, box):
@@ -298,5 +298,5 @@ def test_a_sealed_container_without_cgroups_has_a_limit_of_processes_all_the_sam
     script = "grep processes /proc/self/limits; " + BOMB.replace("200", "400")
     done = chrun("run", "--isolation", "sealed", box, "sh", "-c", script, status=None)
     assert done.stdout.split()[2:4] == ["256", "256"]
-    assert "chrun: the container is sealed without limits of its own: " in done.stderr
+    assert "chrun: what is sealed is limited process by process only: " in done.stderr
     assert "can't fork" in done.stderr

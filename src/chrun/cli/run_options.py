@@ -286,6 +286,8 @@ def _check_contradictions(request: RunRequest, parsed: Parsed) -> None:
         raise UsageError("cannot use --keep with --rm: they contradict each other")
     if request.keep and request.scratch_bytes:
         raise UsageError("cannot use --keep with --scratch tmpfs: memory does not stay")
+    if parsed.text("scratch") == "disk" and request.isolation == "sealed":
+        raise UsageError("cannot use --scratch disk with --isolation sealed: its scratch is memory")
     if request.keep and request.isolation == "sealed":
         raise UsageError("cannot use --keep with --isolation sealed: it writes nothing to disk")
     if request.scratch_bytes and request.rootfs == "copy":

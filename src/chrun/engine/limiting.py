@@ -27,8 +27,8 @@ def settle_limits(
     """
     if spec.timeout_ms and "pid" not in spec.namespaces:
         raise UsageError(
-            "cannot use --timeout with a shared pid namespace: it ends the command, but not what "
-            "that has started",
+            "cannot limit the time of a container that shares a pid namespace: its command "
+            "would be ended, but not what that has started",
             hint="leave --pid out",
         )
     rules = rules_for(spec.devices) if restricted and "user" not in spec.namespaces else ()
@@ -46,7 +46,7 @@ def settle_limits(
             raise
         left: Spec = spec.replace(resources=asked, process=_counted(spec, asked, host))
         reason = str(error).partition(": ")[2]
-        notice = f"the container is sealed without limits of its own: {reason}; {error.hint}"
+        notice = f"what is sealed is limited process by process only: {reason}; {error.hint}"
         return left, plan_limits(left, cgroups, host), (notice,)
 
 
@@ -72,11 +72,20 @@ def limits_to_be_had(host: Host) -> tuple[tuple[str, ...], str, str]:
 
 
 def _counted(spec: Spec, asked: Resources, host: Host) -> Process:
-    """Limit processes by setrlimit(2), which works where the container's are counted apart."""
-    process, name = spec.process, "RLIMIT_NPROC"
-    taken = any(limit.name == name for limit in process.rlimits)
+    """Limit by setrlimit(2) what it can: the memory of each process, and how many there are.
+
+    The latter only where a user namespace's processes are counted apart from the caller's.
+    """
+    process, resources = spec.process, spec.resources
     apart = "user" in spec.namespaces and host.kernel >= _COUNTED_BY_NAMESPACE
-    if asked.pids or taken or not apart:
-        return process
-    pids = spec.resources.pids
-    return process.replace(rlimits=(*process.rlimits, Rlimit(name, pids, pids)))
+    wanted = {
+        "RLIMIT_DATA": 0 if asked.memory else resources.memory,
+        "RLIMIT_NPROC": resources.pids if apart and not asked.pids else 0,
+    }
+    taken = {limit.name for limit in process.rlimits}
+    more = (
+        Rlimit(name, amount, amount)
+        for name, amount in wanted.items()
+        if amount and name not in taken
+    )
+    return process.replace(rlimits=(*process.rlimits, *more))

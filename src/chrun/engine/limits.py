@@ -43,11 +43,14 @@ def parse_limits(given: Mapping[str, Sequence[str]]) -> LimitOptions:
     the numbers of the devices that are named, and of this machine's processors.
     """
     words = {name: texts[-1] for name, texts in given.items() if texts}
+    resources = _resources(words, tuple(_throttles(given)))
+    asked = (("memory", "memory", resources.memory), ("pids-limit", "pids", resources.pids))
     return LimitOptions(
-        resources=_resources(words, tuple(_throttles(given))),
+        resources=resources,
         rlimits=_rlimits(given.get("ulimit", ())),
         shm_bytes=_size(words, "shm-size"),
         timeout_ms=parse_duration(words["timeout"]) if "timeout" in words else 0,
+        unlimited=tuple(name for flag, name, amount in asked if flag in words and not amount),
     )
 
 

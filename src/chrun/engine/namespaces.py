@@ -155,8 +155,13 @@ def _plain(flag: str, word: str) -> str:
     return word
 
 
-def check_host_name(options: RunOptions) -> None:
-    """Refuse a host name of its own in a UTS namespace that others have; UsageError."""
+def check_options(options: RunOptions) -> None:
+    """Refuse a host name or shared memory of its own in namespaces that are not; UsageError."""
+    if options.limits.shm_bytes and options.namespaces.ipc != "private":
+        raise UsageError(
+            f"cannot use --shm-size with --ipc {options.namespaces.ipc}: "
+            "there is no /dev/shm of its own"
+        )
     if options.hostname and options.namespaces.uts != "private":
         raise UsageError(
             f"cannot use --hostname with --uts {options.namespaces.uts}: it is not this container's"

@@ -17,7 +17,7 @@ def settle(
 ) -> tuple[RunOptions, IdMaps, tuple[str, ...]]:
     """Find the containers to be joined, grant capabilities, and give notices of what is lacking.
 
-    Raises what `join`, `grant` and `check_host_name` raise, and UnsupportedError for a group that
+    Raises what `join`, `grant` and `check_options` raise, and UnsupportedError for a group that
     cannot be joined.
     """
     notices: tuple[str, ...] = ()
@@ -28,9 +28,9 @@ def settle(
         )
     if options.namespaces != NamespaceOptions() and rung != "chroot":
         from chrun.engine.joining import join
-        from chrun.engine.namespaces import check_host_name
+        from chrun.engine.namespaces import check_options
 
-        check_host_name(options)
+        check_options(options)
         namespaces, maps = join(
             options.namespaces, maps, identity, engine.host, engine.store.layout
         )

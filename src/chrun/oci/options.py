@@ -50,12 +50,17 @@ class NamespaceOptions(Value):
 
 
 class LimitOptions(Value):
-    """How much the container may use; `shm_bytes` 0 is the default size of /dev/shm."""
+    """How much the container may use; `shm_bytes` 0 is the default size of /dev/shm.
+
+    `unlimited` names the resources, "memory" and "pids", that were said to have no limit: there a
+    rung sets none by itself.
+    """
 
     resources: Resources = Resources()
     rlimits: tuple[Rlimit, ...] = ()
     shm_bytes: int = 0
     timeout_ms: int = 0
+    unlimited: tuple[str, ...] = ()
 
 
 class RunOptions(Value):

@@ -42,10 +42,12 @@ def seal(options: RunOptions) -> RunOptions:
 
 
 def _limited(limits: LimitOptions) -> LimitOptions:
-    asked = limits.resources
-    memory = asked.memory or _MEMORY_BYTES
+    asked, unlimited = limits.resources, limits.unlimited
+    memory = asked.memory or (0 if "memory" in unlimited else _MEMORY_BYTES)
     resources: Resources = asked.replace(
-        memory=memory, swap=asked.swap or memory, pids=asked.pids or _PIDS
+        memory=memory,
+        swap=asked.swap or memory,
+        pids=asked.pids or (0 if "pids" in unlimited else _PIDS),
     )
     rlimits = limits.rlimits
     if not any(rlimit.name == "RLIMIT_CORE" for rlimit in rlimits):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chrun.engine.namespaces import check_host_name, parse_namespaces
+from chrun.engine.namespaces import check_options, parse_namespaces
 from chrun.errors import UsageError
 from chrun.oci.options import NamespaceOptions, RunOptions
 
@@ -142,7 +142,7 @@ def test_a_word_of_the_resolver_has_one_line_and_one_meaning(given):
 
 
 def test_a_host_name_wants_a_namespace_of_its_own():
-    check_host_name(RunOptions(hostname="x"))
+    check_options(RunOptions(hostname="x"))
     for mode in ("host", "container:web"):
         with pytest.raises(UsageError, match=f"cannot use --hostname with --uts {mode}"):
-            check_host_name(RunOptions(hostname="x", namespaces=NamespaceOptions(uts=mode)))
+            check_options(RunOptions(hostname="x", namespaces=NamespaceOptions(uts=mode)))

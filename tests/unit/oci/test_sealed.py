@@ -21,6 +21,11 @@ def test_memory_tasks_and_time_are_limited_and_swap_is_no_way_round():
     assert limits.timeout_ms == 300_000
 
 
+def test_what_was_said_to_have_no_limit_has_none():
+    limits = seal(RunOptions(limits=LimitOptions(unlimited=("memory", "pids")))).limits
+    assert limits.resources == Resources()
+
+
 def test_what_was_asked_for_stands():
     tmp = SpecMount("/tmp", "bind", "/somewhere", ("rbind",))
     core = Rlimit("RLIMIT_CORE", 5, 5)
