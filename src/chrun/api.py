@@ -9,6 +9,15 @@ import subprocess
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, cast, overload
 
+from chrun.api_options import (
+    check_kinds,
+    to_choice,
+    to_limit,
+    to_path,
+    to_receipt,
+    to_variables,
+    to_words,
+)
 from chrun.engine.containers import prepare
 from chrun.engine.devices import parse_devices
 from chrun.engine.engine import Engine
@@ -21,20 +30,18 @@ from chrun.engine.request import (
     parse_hostname,
 )
 from chrun.engine.running import Running, Streams
-from chrun.errors import UsageError
 from chrun.oci import options as oci
 from chrun.store.layout import absolute, default_root
 from chrun.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
     from typing import Unpack
 
     from chrun.engine.progress import Progress
     from chrun.engine.request import Isolation, PullPolicy, UserNamespace
     from chrun.engine.running import Stream
-
-    Choice = TypeVar("Choice", bound=str)
     from chrun.store.records import ImageRecord
 
 _engines: dict[str, Engine] = {}  # one for each data directory: opening one reads the machine
@@ -126,7 +133,7 @@ class RunOptions(Limits, Walls, total=False):
     timeout: float | None
     check: bool
     env: Mapping[str, str] | None
-    working_dir: str
+    working_dir: str | PathLike[str]
     user: str
     hostname: str
     entrypoint: Sequence[str]
@@ -137,24 +144,25 @@ class RunOptions(Limits, Walls, total=False):
     readonly: bool
     init: bool
     isolation: Isolation
-    receipt: str
+    receipt: str | PathLike[str]
     require: Sequence[str]
     scratch_bytes: int
     pull: PullPolicy
     platform: str
-    root: str
+    root: str | PathLike[str]
 
 
-def pull(image: str, *, platform: str = "", root: str = "") -> Image:
+def pull(image: str, *, platform: str = "", root: str | PathLike[str] = "") -> Image:
     """Fetch an image from its registry and give what is in the store now.
 
     `root` is the data directory, "" the user's own. Raises InvalidReferenceError, RegistryError,
     ContentError, StoreError. Distribution-spec, section "Pull".
     """
+    check_kinds({"image": image, "platform": platform})
     return _image(_engine(root).pull(image, platform))
 
 
-def images(*, root: str = "") -> tuple[Image, ...]:
+def images(*, root: str | PathLike[str] = "") -> tuple[Image, ...]:
     """Give the images in the store, in the order of their names."""
     from chrun.engine.images import list_images
 
@@ -199,6 +207,7 @@ def run(
     kernel does not show what `require` names, and nothing was run) and other ChrunErrors;
     subprocess.TimeoutExpired; subprocess.CalledProcessError with `check`.
     """
+    check_kinds({"image": image, "text": text, **options})
     request = _request(image, args, options)
     streams = _streams(options, has_input=input is not None, text=text)
     engine = _engine(options.get("root", ""))
@@ -248,17 +257,17 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
     if unknown := options.keys() - RunOptions.__annotations__.keys():
         raise TypeError(f"run() got an unexpected keyword argument {min(unknown)!r}")
     entrypoint = options.get("entrypoint")
-    tmpfs = _words("tmpfs", options.get("tmpfs", ()))
-    volumes = _words("volumes", options.get("volumes", ()))
+    tmpfs = to_words("tmpfs", options.get("tmpfs", ()))
+    volumes = to_words("volumes", options.get("volumes", ()))
     asked = oci.RunOptions(
-        args=_words("args", args),
-        entrypoint=None if entrypoint is None else _words("entrypoint", entrypoint),
-        env=tuple(_variable(*pair) for pair in (options.get("env") or {}).items()),
-        working_dir=options.get("working_dir", ""),
+        args=to_words("args", args),
+        entrypoint=None if entrypoint is None else to_words("entrypoint", entrypoint),
+        env=to_variables(options.get("env")),
+        working_dir=to_path("working_dir", options.get("working_dir", "")),
         hostname=parse_hostname(options.get("hostname", "")),
-        groups=_words("group_add", options.get("group_add", ())),
-        mounts=parse_mounts(tmpfs, volumes, _words("mounts", options.get("mounts", ()))),
-        devices=parse_devices(_words("devices", options.get("devices", ()))),
+        groups=to_words("group_add", options.get("group_add", ())),
+        mounts=parse_mounts(tmpfs, volumes, to_words("mounts", options.get("mounts", ()))),
+        devices=parse_devices(to_words("devices", options.get("devices", ()))),
         readonly=options.get("readonly", False),
         init=options.get("init", False),
         security=_security(options),
@@ -269,12 +278,12 @@ def _request(image: str, args: Sequence[str], options: RunOptions) -> RunRequest
         image=image,
         options=asked,
         user=options.get("user", ""),
-        isolation=_chosen("isolation", options.get("isolation", "auto"), ISOLATIONS),
+        isolation=to_choice("isolation", options.get("isolation", "auto"), ISOLATIONS),
         scratch_bytes=options.get("scratch_bytes", 0),
-        pull=_chosen("pull", options.get("pull", "missing"), PULL_POLICIES),
+        pull=to_choice("pull", options.get("pull", "missing"), PULL_POLICIES),
         platform=options.get("platform", ""),
         userns=_users(options),
-        receipt=options.get("receipt", ""),
+        receipt=to_receipt(options["receipt"]) if "receipt" in options else "",
         require=_facts(options.get("require", ())),
     )
 
@@ -285,10 +294,10 @@ def _security(options: RunOptions) -> oci.SecurityOptions:
     from chrun.engine.security import parse_security
 
     return parse_security(
-        cap_add=_words("cap_add", options.get("cap_add", ())),
-        cap_drop=_words("cap_drop", options.get("cap_drop", ())),
+        cap_add=to_words("cap_add", options.get("cap_add", ())),
+        cap_drop=to_words("cap_drop", options.get("cap_drop", ())),
         privileged=options.get("privileged", False),
-        security_opt=_words("security_opt", options.get("security_opt", ())),
+        security_opt=to_words("security_opt", options.get("security_opt", ())),
     )
 
 
@@ -306,11 +315,11 @@ def _namespaces(options: RunOptions) -> oci.NamespaceOptions:
     }
     return parse_namespaces(
         modes={name: mode for name, mode in modes.items() if mode is not None},
-        sysctls=_words("sysctl", options.get("sysctl", ())),
-        add_host=_words("add_host", options.get("add_host", ())),
-        dns=_words("dns", options.get("dns", ())),
-        dns_search=_words("dns_search", options.get("dns_search", ())),
-        dns_option=_words("dns_option", options.get("dns_option", ())),
+        sysctls=to_words("sysctl", options.get("sysctl", ())),
+        add_host=to_words("add_host", options.get("add_host", ())),
+        dns=to_words("dns", options.get("dns", ())),
+        dns_search=to_words("dns_search", options.get("dns_search", ())),
+        dns_option=to_words("dns_option", options.get("dns_option", ())),
     )
 
 
@@ -320,21 +329,12 @@ def _limits(options: RunOptions) -> oci.LimitOptions:
         return oci.LimitOptions()
     from chrun.engine.limits import parse_limits
 
-    return parse_limits({name.replace("_", "-"): _texts(name, given[name]) for name in given})
-
-
-def _texts(name: str, given: object) -> tuple[str, ...]:
-    """Give a limit as the command line has it; TypeError for what is none."""
-    if name == "ulimit" or name.startswith("device_"):
-        return _words(name, cast("Sequence[object]", given))
-    if isinstance(given, bool) or not isinstance(given, (str, int, float)):
-        raise TypeError(f"{name} must be a number or a text, got {given!r}")
-    return (str(given),)
+    return parse_limits({name.replace("_", "-"): to_limit(name, given[name]) for name in given})
 
 
 def _facts(given: Sequence[str]) -> tuple[str, ...]:
     """Refuse an unknown fact before anything is started."""
-    words = _words("require", given)
+    words = to_words("require", given)
     if words:
         from chrun.engine.require import parse_facts
 
@@ -342,34 +342,14 @@ def _facts(given: Sequence[str]) -> tuple[str, ...]:
     return words
 
 
-def _words(name: str, given: Sequence[object]) -> tuple[str, ...]:
-    """Give the strings; TypeError for a single one, which would be taken apart into letters."""
-    words = tuple(word for word in given if isinstance(word, str))
-    if isinstance(given, str) or len(words) != len(given):
-        raise TypeError(f"{name} must be a sequence of strings, got {given!r}")
-    return words
-
-
-def _variable(name: str, content: str) -> str:
-    if not name or "=" in name:
-        raise UsageError(f"cannot set variable {name!r}: a name is not empty and has no '='")
-    return f"{name}={content}"
-
-
-def _chosen(name: str, given: Choice, choices: Sequence[Choice]) -> Choice:
-    """Refuse a typing mistake: it must not turn into less isolation than was asked for."""
-    if given not in choices:
-        raise UsageError(f"cannot run with {name} {given!r}: expected {', '.join(choices)}")
-    return given
-
-
 def _users(options: RunOptions) -> UserNamespace | Literal[""]:
     given = options.get("userns")
-    return "" if given is None else _chosen("userns", given, USERNS_MODES)
+    return "" if given is None else to_choice("userns", given, USERNS_MODES)
 
 
-def _engine(root: str) -> Engine:
-    root = absolute(root) if root else default_root()
+def _engine(given: str | PathLike[str]) -> Engine:
+    path = to_path("root", given)
+    root = absolute(path) if path else default_root()
     engine = _engines.get(root)
     if engine is None:
         engine = _engines.setdefault(root, Engine(root, _no_progress))
