@@ -41,7 +41,7 @@ def nothing_left(root, box):
     before = open_files()
     yield
     assert os.listdir(f"{root}/containers") == []
-    assert open_files() == before
+    assert open_files() <= before  # the registry may close its last one late
 
 
 def open_files():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,13 @@ def podman_environment(directory: Path) -> dict[str, str]:
 def allow_plain_http(environment: Mapping[str, str], registry: str) -> None:
     """Let podman pull from a registry without TLS."""
     Path(environment["CONTAINERS_REGISTRIES_CONF"]).write_text(_REGISTRY.format(registry))
+
+
+def end_pause_process(directory: Path) -> None:
+    """End the process by which an ordinary user's podman keeps its user namespace."""
+    for path in directory.glob("**/pause.pid"):
+        with suppress(ProcessLookupError):
+            os.kill(int(path.read_text()), signal.SIGKILL)
 
 
 def remove_empty_cgroups() -> None:

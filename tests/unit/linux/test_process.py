@@ -77,12 +77,19 @@ def test_interfaces_are_named_without_their_columns():
     assert parse_interfaces("") == ()
 
 
+def _waits(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        return "State:\tS" in status.read()
+
+
 @pytest.fixture
 def sleeping():
     """A process of this one's, in a directory of its own."""
     with subprocess.Popen(["sleep", "100"], cwd="/usr") as process:
         while "sleep" not in os.readlink(f"/proc/{process.pid}/exe"):
             assert process.poll() is None
+        while len(os.listdir(f"/proc/{process.pid}/fd")) > 3 or not _waits(process.pid):
+            assert process.poll() is None  # its loader still has files open
         yield process
         process.kill()
 
