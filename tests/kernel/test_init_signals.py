@@ -161,8 +161,7 @@ def test_a_stopped_container_stops_with_its_monitor_and_goes_on_with_it(box):
     process = start_sleep(box)
     (first,) = children_of(process.pid)
     process.send_signal(signal.SIGTSTP)
-    wait_until(lambda: state_of(process.pid) == "T")
-    assert state_of(first) == "T"
+    wait_until(lambda: state_of(process.pid) == "T" and state_of(first) == "T")
     process.send_signal(signal.SIGCONT)
     wait_until(lambda: state_of(first) != "T")
     process.terminate()
