@@ -395,3 +395,24 @@ def test_a_kernel_or_container_without_a_new_system_call_is_no_hindrance(
     monkeypatch.setenv("CHRUN_HOME", str(chrun.home))
     done = run_init(without_call(call, answer, chrun.command("run", box, *TELL)))
     assert_runs(done)
+
+
+# what the kernel answered is kept, for the place where it answered
+
+
+def test_an_answer_is_not_believed_in_another_namespace(tmp_path, rootfs):
+    assert_runs(Nested("true").run(tmp_path, "run", rootfs, *TELL))
+    limited = Nested("echo 0 > /proc/sys/user/max_uts_namespaces")
+    done = limited.run(tmp_path, "run", rootfs, *TELL)
+    assert (done.stdout, done.returncode) == (SHUT_IN, 7)
+    (said,) = done.stderr.splitlines()
+    assert "the limit of uts namespaces is reached" in said
+
+
+def test_an_answer_is_not_believed_under_another_filter(chrun, box, monkeypatch):
+    monkeypatch.setenv("CHRUN_HOME", str(chrun.home))
+    command = chrun.command("run", box, *TELL)
+    assert_runs(run_init(without_call("openat2", errno.ENOSYS, command)))
+    done = run_init(without_call("seccomp", errno.ENOSYS, command))
+    assert (done.stdout, done.returncode) == (SHUT_IN, 7)
+    assert "no system call is forbidden" in done.stderr
