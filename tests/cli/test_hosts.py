@@ -1,7 +1,8 @@
 """Hosts that forbid things: chrun takes the strongest rung that works there, or says one line.
 
-Each host is real: namespaces with their own limits, mounts and /proc, containers with docker's
-default filter, a kernel with the switch. docs/how-to/hosts-that-forbid-things.md is their list.
+Each host is real: namespaces with their own limits, mounts and /proc, a kernel with the switch.
+docs/how-to/hosts-that-forbid-things.md is their list; containers as hosts are in
+test_in_containers.py.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ import pytest
 from tests.support.box import run_init
 from tests.support.chrun import CHRUN
 from tests.support.filters import without_call
-from tests.support.hosts import Host, Nested, make_rootfs, outer_container
+from tests.support.hosts import (
+    AMONG_OTHERS,
+    SHUT_IN,
+    TELL,
+    Host,
+    Nested,
+    assert_refuses,
+    assert_runs,
+    make_rootfs,
+)
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay", "userns")
-
-TELL = ("sh", "-c", "echo pid $$ uid $(id -u); exit 7")
-SHUT_IN, AMONG_OTHERS = "pid 1 uid 0\n", "uid 0\n"
 
 
 @pytest.fixture(scope="session")
@@ -36,16 +43,6 @@ def facts(done):
     """Give what `chrun info --format json` told, by name."""
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
-
-
-def assert_runs(done, said=""):
-    """See that the container was shut in and that chrun said this and no more."""
-    assert (done.stdout, done.stderr, done.returncode) == (SHUT_IN, said, 7)
-
-
-def assert_refuses(done, *lines):
-    assert (done.returncode, done.stdout) == (125, "")
-    assert done.stderr.splitlines() == list(lines)
 
 
 # user namespaces
@@ -153,66 +150,6 @@ def as_single(home, *words, before=()):
         text=True,
         env={**os.environ, "CHRUN_HOME": str(home / "data-of-single"), "HOME": "/home/single"},
     )
-
-
-# containers of other engines, which have docker's filter and capabilities, and hide parts of /proc
-
-FILTERED = (
-    "operation not permitted: the container or service that chrun itself runs in forbids them, "
-    "by a system call filter"
-)
-FILTER_HINT = (
-    "start that with --security-opt seccomp=unconfined (docker, podman, chrun), "
-    "seccompProfile Unconfined (Kubernetes), or run chrun as its root"
-)
-UNFILTERED = "--security-opt=seccomp=unconfined"
-ALL_OF_PROC = "--security-opt=systempaths=unconfined"
-
-
-@pytest.fixture
-def inside(chrun, tmp_path, rootfs):
-    """Give a function that runs chrun inside a container, which has some options."""
-    words = [*outer_container(tmp_path / "outer"), f"--volume={rootfs}:/inner:ro"]
-
-    def run(*options, words_inside=("run", "/inner", *TELL)):
-        return chrun("run", *options, *words, tmp_path / "outer", CHRUN, *words_inside, status=None)
-
-    return run
-
-
-def test_root_of_a_container_without_privileges_gets_the_changed_root(inside):
-    done = inside()
-    assert (done.returncode, done.stdout[-len(AMONG_OTHERS) :]) == (7, AMONG_OTHERS)
-    (said,) = done.stderr.splitlines()
-    changed = "chrun: only the root directory is changed (--isolation chroot): "
-    assert said == f"{changed}{FILTERED}; {FILTER_HINT}"
-
-
-def test_a_user_of_a_container_without_privileges_is_told_what_forbids_it(inside):
-    assert_refuses(
-        inside("-u", "1000"),
-        f"chrun: cannot isolate the container: {FILTERED}",
-        f"hint: {FILTER_HINT}",
-    )
-
-
-@pytest.mark.parametrize("user", ["0", "1000"])
-def test_a_container_without_filter_leaves_all_but_the_pid_namespace(inside, user):
-    done = inside(UNFILTERED, "-u", user)
-    assert (done.returncode, done.stdout[-len(AMONG_OTHERS) :]) == (7, AMONG_OTHERS)
-    (said,) = done.stderr.splitlines()
-    assert "(--pid host): parts of /proc are hidden here" in said
-    assert said.endswith("(docker: --security-opt systempaths=unconfined)")
-
-
-@pytest.mark.parametrize("user", ["0", "1000"])
-def test_a_container_with_all_of_proc_leaves_everything(inside, user):
-    assert_runs(inside(UNFILTERED, ALL_OF_PROC, "-u", user))
-
-
-def test_chrun_runs_in_chrun_in_a_privileged_container(inside):
-    done = inside("--privileged", "--quiet")
-    assert (done.stdout, done.returncode) == (SHUT_IN, 7)
 
 
 # /proc, /sys, /dev and mounts

@@ -19,6 +19,10 @@ from chrun.values import Value
 from tests.support.box import unpack_busybox
 from tests.support.chrun import CHRUN
 
+# A command that tells whether it is alone, and what it tells
+TELL = ("sh", "-c", "echo pid $$ uid $(id -u); exit 7")
+SHUT_IN, AMONG_OTHERS = "pid 1 uid 0\n", "uid 0\n"
+
 _MERGED = ("bin", "lib", "lib64", "sbin")
 _TIMEOUT_SECONDS = 120
 
@@ -99,3 +103,14 @@ def outer_container(directory: Path) -> list[str]:
     volumes = [f"--volume={path}:{path}:ro" for path in sorted(shown)]
     environment = ["--env=CHRUN_HOME=/data/chrun", "--env=HOME=/data", "--env=PYTHONPATH"]
     return [*volumes, *environment, "--tmpfs=/data:exec,mode=1777"]
+
+
+def assert_runs(done: subprocess.CompletedProcess[str], said: str = "") -> None:
+    """See that TELL was shut in and that chrun said this and no more."""
+    assert (done.stdout, done.stderr, done.returncode) == (SHUT_IN, said, 7)
+
+
+def assert_refuses(done: subprocess.CompletedProcess[str], *lines: str) -> None:
+    """See that no container ran and that chrun said these lines."""
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.splitlines() == list(lines)

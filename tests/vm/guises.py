@@ -55,7 +55,7 @@ GUISES = (
         init="/vm/init",
         tests=(
             ("root", (*_OLDER, *_LIMITS, *_SWITCHES, "tests/kernel/test_launch.py")),
-            ("single", (*_OLDER, _HOSTS)),
+            ("single", (*_OLDER, _HOSTS, "tests/cli/test_in_containers.py")),
             ("many", ("tests/vm", "tests/cli/test_users.py")),
         ),
         seconds=1800,
