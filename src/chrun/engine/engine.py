@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from chrun.engine.progress import Progress
     from chrun.engine.request import RunRequest
     from chrun.engine.users import Users
+    from chrun.linux.host import Surroundings
     from chrun.registry.client import Registry
     from chrun.store.records import ImageRecord
 
-    Question = tuple[int, str, tuple[int, ...], tuple[str | int, ...]]
+    Question = tuple[int, str, Surroundings, tuple[str | int, ...]]
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Engine:

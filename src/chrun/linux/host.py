@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         "seccomp",
         "listener",
     ]
+    Surroundings = tuple[tuple[int, ...], tuple[str, ...], bytes]
 
 
 class Lack(Value):
@@ -133,16 +134,26 @@ def why_no_user_namespace(*, filtered: bool) -> tuple[str, str]:
     return "the kernel or its security policy refuses them", 'see "chrun info"'
 
 
-def surroundings() -> tuple[int, ...]:
-    """Give numbers that are others where the kernel may allow this user something else.
+_LIMITED = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
-    An outer container or a service has namespaces of its own, with other limits and another /proc;
-    () where /proc tells nothing.
+
+def surroundings() -> Surroundings:
+    """Give what is other where the kernel may allow this user something else.
+
+    An outer container or a service has namespaces of its own, limits of their number, a /proc that
+    is not all to be seen, and perhaps a security module's profile. The numbers of namespaces alone
+    do not tell: that of one that ended is soon another's.
     """
+    limits = (read_first_line(f"/proc/sys/user/max_{name}_namespaces") for name in _LIMITED)
+    profile = read_first_line("/proc/self/attr/current")
     try:
-        return tuple(os.stat(f"/proc/self/ns/{name}").st_ino for name in ("user", "mnt"))
-    except OSError:
-        return ()
+        numbers = tuple(os.stat(f"/proc/self/ns/{name}").st_ino for name in ("user", "mnt"))
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            # What lies over parts of these two is what a namespace of their own may not uncover.
+            seen = [line for line in mounts if b" /proc" in line or b" /sys" in line]
+    except OSError:  # /proc tells nothing
+        numbers, seen = (), []
+    return numbers, (*limits, profile), b"".join(seen)
 
 
 def is_filtered() -> bool:
