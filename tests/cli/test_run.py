@@ -123,6 +123,13 @@ def test_a_read_only_root_is_read_only_but_for_what_is_mounted(chrun, box):
     assert out.split() == ["refused", "allowed"]
 
 
+def test_the_machines_files_in_a_read_only_root_are_read_only_too(chrun, box):
+    names = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+    script = f"for f in {' '.join(names)}; do (echo x >>$f) 2>/dev/null && echo $f; done; true"
+    assert sh(chrun, box, script).split() == [*names]
+    assert sh(chrun, box, script, "--read-only").split() == []
+
+
 def test_tmpfs_is_empty_sized_and_in_memory(chrun, box):
     out = sh(chrun, box, "df -k /cache | tail -1; ls /cache", "--tmpfs", "/cache:size=1m")
     assert out.split()[:2] == ["tmpfs", "1024"]

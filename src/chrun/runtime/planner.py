@@ -164,6 +164,8 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
     for file in rootfs.files:
         if not file.target.startswith(covered):
             yield File(file.target, 0o644, file.text, file.expanded, file.optional, file.reason)
+            if spec.root_readonly:
+                yield ReadOnly(file.target)
     if spec.joined:
         from chrun.runtime.namespaces import plan_shared_memory
 

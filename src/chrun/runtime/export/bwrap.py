@@ -118,7 +118,7 @@ def _add_mount(step: Step, script: _Arguments) -> bool:
             path = quote(below(step.target))
             if step.target == "/":
                 script.add("--remount-ro /")
-            else:
+            elif step.target not in {file.target for file in script.subject.rootfs.files}:
                 script.lines.append(f'[ ! -e {path} ] || set -- "$@" --ro-bind {path} {path}')
         case _:
             return False
@@ -215,7 +215,8 @@ def _add_file(step: steps.File, script: _Arguments) -> None:
     name, lines = sh_steps.write_file(step, script)
     script.lines += lines
     if name:
-        add = [f'set -- "$@" --bind {name} {quote(below(step.target))}']
+        bind = "--ro-bind" if script.subject.spec.root_readonly else "--bind"
+        add = [f'set -- "$@" {bind} {name} {quote(below(step.target))}']
         script.lines += sh_steps.where_it_may_be(step, add) if step.optional else add
 
 

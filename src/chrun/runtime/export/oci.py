@@ -49,12 +49,11 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
     fields["ociVersion"] = _VERSION
     fields["root"] = {"path": COPY_NAME, "readonly": spec.root_readonly}
     fields["process"] = _process(spec, _part(fields, "process"), subject.capabilities)
+    how = ("rbind", "ro") if spec.root_readonly else ("rbind",)
     fields["mounts"] = [
         *_mounts(spec, notes),
         *(
-            mount_json(
-                SpecMount(file.target, "bind", os.path.join(subject.directory, path), ("rbind",))
-            )
+            mount_json(SpecMount(file.target, "bind", os.path.join(subject.directory, path), how))
             for path, file in files.items()
         ),
     ]
