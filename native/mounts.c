@@ -45,9 +45,26 @@ int set_attributes(int fd, struct mount_attributes *attributes, unsigned how)
 			      sizeof(*attributes)));
 }
 
+/* A directory goes on a directory only, a file on a file. Where that is why the kernel refuses, with
+ * EINVAL (move_mount(2)) or ENOTDIR (mount(2)), tell which of the two is there. */
+static int told_apart(int error, int source, int target)
+{
+	struct stat a, b;
+
+	if (error != -EINVAL && error != -ENOTDIR)
+		return error;
+	if (fstat(source, &a) < 0 || fstat(target, &b) < 0)
+		return -errno;
+	if (S_ISDIR(a.st_mode) == S_ISDIR(b.st_mode))
+		return error;
+	return S_ISDIR(b.st_mode) ? -EISDIR : -EEXIST;
+}
+
 int move_tree(int tree, int target)
 {
-	return result(syscall(SYS_move_mount, tree, "", target, "", MOVE_EMPTY_PATHS));
+	int error = result(syscall(SYS_move_mount, tree, "", target, "", MOVE_EMPTY_PATHS));
+
+	return told_apart(error, tree, target);
 }
 
 static int set_flags(int fd, unsigned long flags, unsigned how)
@@ -94,8 +111,9 @@ static int bind_with_flags(int source, int target, bool recursive, unsigned long
 
 static int bind_by_path(int source, int target, bool recursive)
 {
-	return mount_on(target, fd_path(source).text, NULL, MS_BIND | (recursive ? MS_REC : 0),
-			NULL);
+	unsigned long flags = MS_BIND | (recursive ? MS_REC : 0);
+
+	return told_apart(mount_on(target, fd_path(source).text, NULL, flags, NULL), source, target);
 }
 
 static int is_same(int one, int other)

@@ -366,19 +366,6 @@ grep -c ' {tmp_path}/v/inside ' /proc/self/mountinfo
         assert ("there" in done.stdout, done.stdout.split()[-1]) == (bool(heard), str(told)), word
 
 
-@needs("ordinary user")
-def test_a_user_namespace_has_no_shared_mounts_and_says_so(volumes, box, tmp_path):
-    done = volumes("run", "-v", f"{tmp_path}:/v:rshared", box, "true", status=125)
-    assert "as rshared: " in done.stderr
-
-
-def test_a_private_source_cannot_propagate_and_that_is_said(volumes, box, tmp_path):
-    done = volumes("run", "-v", f"{tmp_path}:/v:rslave", box, "true", status=None)
-    if done.returncode:  # unless the machine's root is shared
-        assert "is private" in done.stderr
-        assert "hint: mount --make-shared " in done.stderr
-
-
 @needs("root")
 def test_a_volume_of_a_container_with_ids_of_its_own_belongs_to_the_images_users(
     volumes, furnished

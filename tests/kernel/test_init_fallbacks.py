@@ -19,6 +19,7 @@ from chrun.runtime.steps import (
     Mask,
     Mount,
     NoNewPrivileges,
+    Note,
     ReadOnly,
     Seccomp,
     WorkingDirectory,
@@ -88,6 +89,19 @@ def test_a_container_runs(old, box):
 def test_volumes_are_read_only_when_asked(old, box, tmp_path):
     inside = [Bind(str(tmp_path), "/data/new", True, MS_RDONLY)]
     assert "Read-only" in sh(old, box, "touch /data/new/x 2>&1; true", inside=inside)
+
+
+@pytest.mark.parametrize("flags", [0, MS_RDONLY])
+def test_a_file_and_a_directory_are_told_apart(old, box, tmp_path, flags):
+    (tmp_path / "file").touch()
+    for source, target, number in (
+        (tmp_path, "/etc/passwd", errno.EEXIST),
+        (tmp_path / "file", "/etc", errno.EISDIR),
+    ):
+        note = Note(number, "that is what is there", "")
+        files = [File("/etc/passwd", 0o644, b"", False, False, "")]
+        inside = [*files, Bind(str(source), target, True, flags, explained=(note,))]
+        assert "that is what is there" in old(box.plan("true", inside=inside)).stderr
 
 
 def test_paths_are_masked_and_read_only(old, box):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import stat
 
-from chrun.errors import UsageError
-from chrun.runtime.notes import MOUNT_NOTES
+from chrun.errors import UnsupportedError, UsageError
+from chrun.runtime.notes import MOUNT_NOTES, PLACE_NOTES
 from chrun.runtime.steps import Bind, Link, Mount, Node
 from chrun.values import Value
 
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chrun.oci.spec import Device, SpecMount
+    from chrun.oci.spec import Device, IdMapping, SpecMount
     from chrun.runtime.steps import Step
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_STRICTATIME = 1, 2, 4, 8, 1 << 24
@@ -45,21 +45,36 @@ _BOUND_REASONS = {
 
 
 class Unprivileged(Value):
-    """What holds inside a user namespace: devices are bound.
+    """What holds inside a user namespace: devices are bound, and only mapped ids own anything.
 
     `bound` are the types of file systems that show a namespace which is the machine's: only who
     owns that may mount them, so the machine's mount is shown.
     """
 
-    tty_group_mapped: bool
+    uids: tuple[IdMapping, ...]
+    gids: tuple[IdMapping, ...]
     bound: frozenset[str] = frozenset({"sysfs"})
+
+    @property
+    def tty_group_mapped(self) -> bool:
+        """Whether terminals can be given to their group."""
+        return _is_mapped(_TTY_GROUP, self.gids)
+
+
+def _is_mapped(number: int, mappings: tuple[IdMapping, ...]) -> bool:
+    return any(0 <= number - mapping.container_id < mapping.size for mapping in mappings)
 
 
 def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[Step]:
-    """Plan one entry of the spec's mounts; UsageError for a type that chrun does not mount."""
+    """Plan one entry of the spec's mounts.
+
+    Raises UsageError for a type that chrun does not mount, UnsupportedError for an owner that the
+    user namespace does not know.
+    """
     flags, options = split_options(mount)
     if mount.type == "bind":
-        yield Bind(mount.source, mount.destination, "rbind" in mount.options, flags)
+        recursive = "rbind" in mount.options
+        yield Bind(mount.source, mount.destination, recursive, flags, explained=PLACE_NOTES)
     elif mount.type not in _FILESYSTEMS:
         raise UsageError(f"cannot mount on {mount.destination}: unknown type {mount.type!r}")
     elif unprivileged and mount.type in unprivileged.bound:
@@ -67,10 +82,30 @@ def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[
     else:
         if mount.type == "devpts" and (not unprivileged or unprivileged.tty_group_mapped):
             options += f",mode=0620,gid={_TTY_GROUP}"
+        if unprivileged:
+            _check_owner(mount, unprivileged)
         # /proc and its like must be where every program and the steps below take them to be; what
         # a user asks for may lie behind the image's links, /var/run for example.
         follow = mount.destination.split("/")[1] not in {"proc", "dev", "sys"}
         yield Mount(mount.type, mount.destination, flags, options, MOUNT_NOTES, follow)
+
+
+def _check_owner(mount: SpecMount, unprivileged: Unprivileged) -> None:
+    known = {"uid": unprivileged.uids, "gid": unprivileged.gids}
+    for word in mount.options:
+        name, _, number = word.partition("=")
+        if name not in known or _is_mapped(int(number), known[name]):
+            continue
+        why, hint = "that id is not mapped", ""
+        if sum(mapping.size for mapping in known[name]) == 1:
+            why = "only one id is mapped"
+            hint = (
+                f"without {name} it belongs to the container's user; others need root or "
+                "subordinate ids (--userns subuid)"
+            )
+        raise UnsupportedError(
+            f"cannot mount {mount.type} on {mount.destination} with {word}: {why}", hint=hint
+        )
 
 
 def plan_device(
@@ -100,7 +135,7 @@ def _asked_devices(
     reason = "asked for as a device"
     for device in devices:
         if unprivileged or not device.path.startswith("/dev/"):  # nodev holds everywhere else
-            yield Bind(device.source, device.path, False, 0, reason)
+            yield Bind(device.source, device.path, False, 0, reason, PLACE_NOTES)
             continue
         mode = device.mode | (stat.S_IFBLK if device.kind == "b" else stat.S_IFCHR)
         owner = device.uid, device.gid

@@ -107,6 +107,17 @@ PROC_NOTES = (
     ),
 )
 
+# Of what is put in a place: the first two are native/mounts.c's, to tell the kernel's EINVAL apart.
+PLACE_NOTES = (
+    Note(
+        errno.EISDIR,
+        "a file goes on a file, but the container has a directory there",
+        "write the file's name behind the directory",
+    ),
+    Note(errno.EEXIST, "a directory goes on a directory, but the container has a file there"),
+    Note(errno.ENOTDIR, "the container has a file where that path goes through"),
+)
+
 MOUNT_NOTES = (
     Note(errno.ELOOP, "the image has a symlink there, which could lead anywhere"),
     Note(errno.ENOTDIR, "the image has something there that is no directory"),

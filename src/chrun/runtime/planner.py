@@ -195,13 +195,9 @@ def _unprivileged(spec: Spec, host: Host) -> Unprivileged | None:
     """Say what a user namespace takes away from mounts; None without one."""
     if not spec.uid_mappings:
         return None
-    tty_group = any(
-        mapping.container_id <= 5 < mapping.container_id + mapping.size
-        for mapping in spec.gid_mappings
-    )
     shared = {"proc": "pid", "sysfs": "network"}
     own = {*spec.namespaces, *(joined.type for joined in spec.joined)}
     bound = {kind for kind, namespace in shared.items() if namespace not in own}
     if host.lack_of("sysfs"):  # an outer container hides parts of it, and a new one would not
         bound.add("sysfs")
-    return Unprivileged(tty_group, frozenset(bound))
+    return Unprivileged(spec.uid_mappings, spec.gid_mappings, frozenset(bound))

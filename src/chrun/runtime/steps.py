@@ -193,12 +193,16 @@ class Bind(Step):
     """Show a host file or directory inside; the target is made when it is missing."""
 
     number: ClassVar[int] = 10
-    words: ClassVar[str] = "bind {0.source} to {0.target}"
     source: str
     target: str
     recursive: bool
     flags: int  # MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, set recursively
     reason: str = "asked for as a volume"
+    explained: tuple[Note, ...] = ()
+    said: str = ""  # what the source is, where its name is chrun's own
+
+    def describe(self) -> str:
+        return f"bind {self.said or self.source} to {self.target}"
 
 
 class Node(Step):

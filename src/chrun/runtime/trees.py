@@ -6,6 +6,7 @@ private still belongs to the peer group of the machine's mount. mount_setattr(2)
 
 from __future__ import annotations
 
+from chrun.runtime.notes import PLACE_NOTES
 from chrun.runtime.steps import Note, Step
 
 TYPE_CHECKING = False
@@ -59,6 +60,7 @@ class Place(Step):
         Note(1, "the machine set flags of that mount that may not be taken away here"),
         Note(38, _TOO_OLD, _LINUX_5_12),
         Note(40, "the image has a symlink there that leads into /proc, or in a circle"),
+        *PLACE_NOTES,
     )
 
 

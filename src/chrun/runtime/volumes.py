@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from chrun.errors import UsageError
 from chrun.runtime.mounts import FLAGS, plan_mount, split_options
-from chrun.runtime.notes import overlay_notes
+from chrun.runtime.notes import PLACE_NOTES, overlay_notes
 from chrun.runtime.root import is_mapped
 from chrun.runtime.steps import Bind, Directory, Mask, MountBase, ReadOnly, Symlink
 from chrun.runtime.trees import SLOTS, Grab, Like, Place
@@ -139,7 +139,8 @@ class _Way:
 
         flags, _data = split_options(self._mount) if target.startswith("/") else (0, "")
         recursive = "rbind" in self._mount.options
-        return OuterTree(source, target, recursive, flags, self._mapped, "asked for as a volume")
+        reason = "asked for as a volume"
+        return OuterTree(source, target, recursive, flags, self._mapped, reason, PLACE_NOTES)
 
     def plan_cover(self) -> Iterator[Step]:
         """Plan an overlay that takes the changes to a directory; its top is like that directory."""
@@ -187,7 +188,10 @@ class _Way:
             yield Grab(self._slot, self._name, mount.subpath, False)
             yield Place(self._slot, mount.destination, flags, 0, False, 0, mount.subpath)
         else:
-            yield Bind(self._name, mount.destination, False, flags)
+            said = "the layers of an image" if mount.layers else f"an overlay of {mount.source}"
+            yield Bind(
+                self._name, mount.destination, False, flags, explained=PLACE_NOTES, said=said
+            )
 
 
 def _hide_again(mount: SpecMount, spec: Spec) -> Iterator[Step]:
