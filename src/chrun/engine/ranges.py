@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from chrun.engine.subid_trial import read_text
-from chrun.engine.subordinate import SUBGID_PATH, SUBUID_PATH
+from chrun.engine.subordinate import SUBID_PATHS
 from chrun.errors import UnsupportedError
 from chrun.linux.subids import RANGE_SIZE, free_ranges, whole_ranges
 from chrun.oci.convert import IdMaps
@@ -28,10 +28,15 @@ _ACCOUNTS = "/etc/passwd", "/etc/group"
 
 
 class RangeClaim:
-    """A range that is chosen; nobody else chooses until it is recorded or the block is left."""
+    """A range that is chosen; nobody else chooses until it is recorded or the block is left.
 
-    def __init__(self, directory: str = _RANGES_DIR) -> None:
+    `directory` is where is written down which are taken, `paths` are those of the files that give
+    users and groups: subuid(5), subgid(5).
+    """
+
+    def __init__(self, directory: str = _RANGES_DIR, paths: tuple[str, str] = SUBID_PATHS) -> None:
         self._directory = directory
+        self._paths = paths
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             self._held = hold(directory)
@@ -40,7 +45,7 @@ class RangeClaim:
 
     def __enter__(self) -> Self:
         taken = {int(name.split("-")[0]) for name in self._living()}
-        for uid, gid in _candidates():
+        for uid, gid in _candidates(self._paths):
             if uid not in taken:
                 self._name = f"{uid}-{gid}"
                 self.maps = IdMaps(
@@ -94,9 +99,9 @@ def _lives(container_dir: str) -> bool:
     return not unlocked or os.path.islink(f"{container_dir}/kept")
 
 
-def _candidates() -> Iterator[tuple[int, int]]:
+def _candidates(paths: tuple[str, str]) -> Iterator[tuple[int, int]]:
     """Give first user and group IDs: those that were given to containers, or free ones."""
-    uids, gids = read_text(SUBUID_PATH), read_text(SUBGID_PATH)
+    uids, gids = map(read_text, paths)
     given = list(zip(whole_ranges(uids, _OWNERS), whole_ranges(gids, _OWNERS), strict=False))
     yield from given
     if not given:

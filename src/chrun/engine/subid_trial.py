@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.engine.subordinate import SUBGID_PATH, SUBUID_PATH, Subordinate
+from chrun.engine.subordinate import SUBID_PATHS, Subordinate
 from chrun.linux.host import gains_nothing, read_host
 from chrun.linux.subids import RANGE_SIZE, Subids, free_ranges, map_ranges, ranges_of
 from chrun.oci.convert import IdMaps
@@ -18,18 +18,21 @@ _PROGRAMS = ("newuidmap", "newgidmap")
 _PROGRAM_DIRS = ("/usr/bin", "/bin", "/usr/local/bin", "/run/wrappers/bin")  # the last is NixOS's
 
 
-def ask(layout: Layout) -> Subordinate:
-    """Find the caller's ranges and the programs, and see by trying that they work."""
+def ask(layout: Layout, paths: tuple[str, str] = SUBID_PATHS) -> Subordinate:
+    """Find the caller's ranges and the programs, and see by trying that they work.
+
+    `paths` are those of the files that give users and groups: subuid(5), subgid(5).
+    """
     login = login_name()
     names = {login, str(os.geteuid())} - {""}
     found = Subids(
-        ranges_of(read_text(SUBUID_PATH), names, os.geteuid()),
-        ranges_of(read_text(SUBGID_PATH), names, os.getegid()),
+        ranges_of(read_text(paths[0]), names, os.geteuid()),
+        ranges_of(read_text(paths[1]), names, os.getegid()),
     )
     if not found.users and not found.groups:
-        return none_given()
+        return none_given(paths)
     if not found.suffice:
-        return Subordinate(why=_too_few(found), hint=_request(login), expected=True)
+        return Subordinate(why=_too_few(found), hint=_request(login, paths), expected=True)
     programs = _find_programs()
     if programs is None:
         return Subordinate(
@@ -43,7 +46,7 @@ def ask(layout: Layout) -> Subordinate:
     return Subordinate(maps, programs)
 
 
-def none_given() -> Subordinate:
+def none_given(paths: tuple[str, str] = SUBID_PATHS) -> Subordinate:
     """Say what somebody without any subordinate ids has to ask for."""
     login = login_name()
     if not login:
@@ -51,7 +54,7 @@ def none_given() -> Subordinate:
             why=f"user ID {os.geteuid()} has no name, and /etc/subuid gives ids to named users",
             hint="ask for an account: useradd",
         )
-    return Subordinate(why=f"/etc/subuid gives {login} no ids", hint=_request(login))
+    return Subordinate(why=f"/etc/subuid gives {login} no ids", hint=_request(login, paths))
 
 
 def explained(found: Subordinate) -> Subordinate:
@@ -83,9 +86,8 @@ def _too_few(found: Subids) -> str:
     return f"only {min(counts)} subordinate ids are this user's, expected {RANGE_SIZE - 1}"
 
 
-def _request(login: str) -> str:
-    texts = (read_text(SUBUID_PATH), read_text(SUBGID_PATH))
-    first = next(free_ranges(texts, ()))
+def _request(login: str, paths: tuple[str, str]) -> str:
+    first = next(free_ranges(map(read_text, paths), ()))
     given = f"{first}-{first + RANGE_SIZE - 1}"
     asked = f"usermod --add-subuids {given} --add-subgids {given} {login}"
     return f"ask for: {asked}" + ("" if _find_programs() else "; apt install uidmap")

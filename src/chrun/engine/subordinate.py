@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Question = tuple[int, int, int, bool, tuple[Signature, Signature]]
     Kept = tuple[Question, tuple[Signature, Signature], Answer]
 
-SUBUID_PATH, SUBGID_PATH = "/etc/subuid", "/etc/subgid"
+SUBID_PATHS = "/etc/subuid", "/etc/subgid"
 _FORMAT = 2
 _ABSENT = (0, 0, 0)
 
@@ -50,13 +50,14 @@ class Subordinate(Value):
         return f"owned/{uids},{gids}"
 
 
-def find_subordinate(layout: Layout) -> Subordinate:
+def find_subordinate(layout: Layout, paths: tuple[str, str] = SUBID_PATHS) -> Subordinate:
     """Find out what the caller may map; an answer holds while what it was drawn from is the same.
 
     Few looks at files for who has been told before, one for who has none. Where this process gains
     nothing by setuid programs, as in many containers, it may have been told otherwise elsewhere.
+    `paths` are those of the files that give users and groups: subuid(5), subgid(5).
     """
-    files = (_signature(SUBUID_PATH), _signature(SUBGID_PATH))
+    files = (_signature(paths[0]), _signature(paths[1]))
     if not files[0][1]:  # no such file, or an empty one
         return Subordinate()
     question = (_FORMAT, os.geteuid(), os.getegid(), gains_nothing(), files)
@@ -64,7 +65,7 @@ def find_subordinate(layout: Layout) -> Subordinate:
         return found
     from chrun.engine.subid_trial import ask
 
-    found = ask(layout)
+    found = ask(layout, paths)
     if found.maps.uids or not found.expected:  # what does not work may be mended any time
         keep_answer(layout.subids_answer_path, marshal.dumps(_kept(question, found)))
     return found

@@ -75,7 +75,9 @@ def choose_users(host: Host, layout: Layout, wanted: str, rung: Rung) -> Users:
         )
     if wanted == "single":
         return Users("single")
-    return _choose_for_user(layout, wanted)
+    from chrun.engine.subordinate import find_subordinate
+
+    return choose_for_user(find_subordinate(layout), wanted)
 
 
 def _choose_for_root(wanted: str) -> Users:
@@ -89,10 +91,11 @@ def _choose_for_root(wanted: str) -> Users:
     return Users("range")
 
 
-def _choose_for_user(layout: Layout, wanted: str) -> Users:
-    from chrun.engine.subordinate import find_subordinate
+def choose_for_user(found: Subordinate, wanted: str) -> Users:
+    """Choose for an ordinary user who does not ask for one id, with what is known of others.
 
-    found = find_subordinate(layout)
+    UnsupportedError where `wanted` is subuid and there are none to use.
+    """
     if found.maps.uids:
         notices = ("--userns auto: the caller's and subordinate ids, as subuid",)
         return Users(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import marshal
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import chrun
 from chrun.engine import filters, seccomp
 from chrun.errors import ContentError, UnsupportedError, UsageError
 from chrun.linux.host import Host, Lack
@@ -16,6 +22,7 @@ from chrun.oci.spec import CapabilitySets, IdMapping, Process, Spec
 from chrun.store.layout import Layout
 from tests.support.bpf import AUDIT_ARCH, AUDIT_ARCH_I386, run_filter
 
+PACKAGE = Path(chrun.__file__).parent
 HOST = Host(uid=0, gid=0, privileged=True, machine="x86_64", release="6.1.0-10")
 SPEC = Spec(Process(("sh",), capabilities=CapabilitySets(("CAP_CHOWN",))), seccomp="default")
 ONE_ID = (IdMapping(0, 1000, 1),)
@@ -31,8 +38,17 @@ PROFILE = json.dumps(
 
 @pytest.fixture
 def layout(tmp_path):
-    (tmp_path / "cache").mkdir()
-    return Layout(str(tmp_path))
+    return make_layout(tmp_path / "data")
+
+
+@pytest.fixture
+def other_layout(tmp_path):
+    return make_layout(tmp_path / "other")
+
+
+def make_layout(root):
+    (root / "cache").mkdir(parents=True)
+    return Layout(str(root))
 
 
 def plan(layout, spec=SPEC, host=HOST, architecture="amd64", optional=False):
@@ -106,11 +122,41 @@ def test_sealed_has_a_filter_of_its_own(layout):
     assert answers(plan(layout)[0], 101) == [ALLOW]
 
 
-def test_what_was_made_once_is_read_the_next_time(layout, monkeypatch):
-    made = plan(layout)
+PLAN_ANEW = """
+import sys
+from chrun.engine import filters
+from chrun.linux.host import Host
+from chrun.oci.spec import CapabilitySets, Process, Spec
+from chrun.store.layout import Layout
+
+host = Host(uid=0, gid=0, privileged=True, machine="x86_64", release="6.1.0-10")
+spec = Spec(Process(("sh",), capabilities=CapabilitySets(("CAP_CHOWN",))), seccomp="default")
+layout = Layout(sys.argv[1])
+(step,), _notices = filters.plan_filters(layout, host, spec, "amd64", optional=False)
+print(step.program.hex(), "chrun.engine.seccomp" in sys.modules)
+"""
+
+
+def plan_anew(layout, package_parent=PACKAGE.parent):
+    """Plan as a new process does, with chrun from a directory or an archive.
+
+    Gives the program of the one step, and whether it was made rather than read.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", PLAN_ANEW, layout.root],
+        env={"PYTHONPATH": str(package_parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    program, made = done.stdout.split()
+    return bytes.fromhex(program), made == "True"
+
+
+def test_what_was_made_once_is_read_the_next_time(layout):
+    (step,) = plan(layout)
+    assert plan_anew(layout) == (step.program, False)
     assert len(kept_files(layout)) == 1
-    monkeypatch.setattr(seccomp, "make_filters", None)  # as would be noticed
-    assert plan(layout) == made
 
 
 @pytest.mark.parametrize(
@@ -125,30 +171,32 @@ def test_what_was_made_once_is_read_the_next_time(layout, monkeypatch):
         {"spec": SPEC.replace(process=Process(("sh",)))},
     ],
 )
-def test_what_is_kept_for_one_question_is_no_answer_to_another(layout, monkeypatch, other):
-    monkeypatch.setattr(filters, "_SLOTS", 1)  # so that both meet in one file
-    first, second = plan(layout), plan(layout, **other)
-    assert len(kept_files(layout)) == 1
-    assert plan(layout) == first
-    assert plan(layout, **other) == second
+def test_what_is_kept_for_one_question_is_no_answer_to_another(layout, other_layout, other):
+    first, second = plan(layout), plan(other_layout, **other)
     assert second != first or other["spec"].process.capabilities == CapabilitySets()
+    ((kept,), (slot,)) = kept_files(layout), kept_files(other_layout)
+    shutil.copy(f"{layout.cache_dir}/{kept}", f"{other_layout.cache_dir}/{slot}")  # both meet there
+    assert plan(other_layout, **other) == second
 
 
-def test_another_version_of_chrun_asks_anew(layout, monkeypatch):
-    monkeypatch.setattr(filters, "_signature", lambda: (1,))
-    monkeypatch.setattr(filters, "_SLOTS", 1)
-    made = plan(layout)
-    with open(layout.filter_path(0), "rb") as file:
-        assert marshal.loads(file.read())[0][0] == (1,)
-    monkeypatch.setattr(filters, "_signature", lambda: (2,))
-    assert plan(layout) == made
-    with open(layout.filter_path(0), "rb") as file:
-        assert marshal.loads(file.read())[0][0] == (2,)
+def test_a_changed_chrun_asks_anew(layout, tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "chrun", ignore=shutil.ignore_patterns("__pycache__"))
+    before, _made = plan_anew(layout, tmp_path)
+    source = tmp_path / "chrun/oci/seccomp/default.py"
+    refuse = "_REFUSE = ERRNO | errno."
+    assert f"{refuse}EPERM" in source.read_text()
+    source.write_text(source.read_text().replace(f"{refuse}EPERM", f"{refuse}EIO"))
+    after, made = plan_anew(layout, tmp_path)
+    assert made
+    found = [run_filter(program, MOUNT, AUDIT_ARCH["x86_64"]) for program in (before, after)]
+    assert found == [ERRNO | errno.EPERM, ERRNO | errno.EIO]
 
 
-def test_sources_that_are_no_files_are_never_believed_to_be_the_same(layout, monkeypatch):
-    monkeypatch.setattr(filters, "_SOURCES", ("no/such.py",))
-    plan(layout)
+def test_sources_that_are_no_files_are_never_believed_to_be_the_same(layout, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "chrun"), "zip", PACKAGE.parent, PACKAGE.name)
+    for _ in range(2):
+        _program, made = plan_anew(layout, Path(archive))
+        assert made
     assert kept_files(layout) == []
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from grp import getgrall
+from pathlib import Path
+from pwd import getpwall
 
 import pytest
 
-from chrun.engine import ranges
 from chrun.engine.ranges import RangeClaim
 from chrun.errors import StoreError, UnsupportedError
 from chrun.oci.spec import IdMapping
@@ -20,58 +22,70 @@ def layout(tmp_path):
 
 
 @pytest.fixture
-def three(monkeypatch):
-    """Three ranges, and no more."""
-    monkeypatch.setattr(ranges, "_candidates", lambda: iter(((100, 1), (200, 2), (300, 3))))
+def given(tmp_path):
+    """Files that give containers three ranges, and no more."""
+    for name, first in (("subuid", 1 << 20), ("subgid", 1 << 21)):
+        (tmp_path / name).write_text(f"other:1:65536\ncontainers:{first}:196608\n")
+    return str(tmp_path / "subuid"), str(tmp_path / "subgid")
 
 
-def claim(directory, container=None):
-    with RangeClaim(str(directory)) as claimed:
+FIRST, SECOND, THIRD = (((1 << 20) + 65536 * n, (1 << 21) + 65536 * n) for n in range(3))
+
+
+def claim(given, container=None):
+    with RangeClaim(taken_dir(given), given) as claimed:
         if container:
             claimed.record(container.directory)
-        return claimed.maps.uids[0].host_id
+        return claimed.maps.uids[0].host_id, claimed.maps.gids[0].host_id
 
 
-def test_a_range_is_taken_while_its_container_lives(layout, three, tmp_path):
+def taken_dir(given):
+    return f"{os.path.dirname(given[0])}/taken"
+
+
+def test_a_range_is_taken_while_its_container_lives(layout, given):
     made = [create_container(layout, "") for _ in range(3)]
-    taken = [claim(tmp_path / "r", container) for container in made]
-    assert taken == [100, 200, 300]
+    taken = [claim(given, container) for container in made]
+    assert taken == [FIRST, SECOND, THIRD]
     with pytest.raises(UnsupportedError, match="all are taken"):
-        claim(tmp_path / "r")
+        claim(given)
     remove_container(layout, made[1])
-    assert claim(tmp_path / "r") == 200
-    assert sorted(os.listdir(tmp_path / "r")) == ["100-1", "300-3"]
+    assert claim(given) == SECOND
+    assert sorted(os.listdir(taken_dir(given))) == [f"{uid}-{gid}" for uid, gid in (FIRST, THIRD)]
 
 
-def test_a_range_that_was_not_recorded_stays_free(layout, three, tmp_path):
-    assert claim(tmp_path / "r") == claim(tmp_path / "r") == 100
+def test_a_range_that_was_not_recorded_stays_free(layout, given):
+    assert claim(given) == claim(given) == FIRST
 
 
-def test_who_died_without_a_word_gives_the_range_back(layout, three, tmp_path):
+def test_who_died_without_a_word_gives_the_range_back(layout, given):
     container = create_container(layout, "")
-    assert claim(tmp_path / "r", container) == 100
+    assert claim(given, container) == FIRST
     os.close(container.lock_fd)
-    assert claim(tmp_path / "r") == 100
+    assert claim(given) == FIRST
 
 
-def test_a_kept_container_keeps_its_range(layout, three, tmp_path):
+def test_a_kept_container_keeps_its_range(layout, given):
     container = create_container(layout, "", keep=True)
-    assert claim(tmp_path / "r", container) == 100
+    assert claim(given, container) == FIRST
     os.close(container.lock_fd)
-    assert claim(tmp_path / "r") == 200
+    assert claim(given) == SECOND
 
 
-def test_a_range_maps_65536_users_and_groups(three, tmp_path):
-    with RangeClaim(str(tmp_path / "r")) as claimed:
-        assert claimed.maps.uids == (IdMapping(0, 100, 65536),)
-        assert claimed.maps.gids == (IdMapping(0, 1, 65536),)
+def test_a_range_maps_65536_users_and_groups(given):
+    with RangeClaim(taken_dir(given), given) as claimed:
+        assert claimed.maps.uids == (IdMapping(0, FIRST[0], 65536),)
+        assert claimed.maps.gids == (IdMapping(0, FIRST[1], 65536),)
 
 
-def test_what_is_given_to_containers_is_used_before_what_is_nobodys(tmp_path, monkeypatch):
-    for name, path in (("SUBUID_PATH", "u"), ("SUBGID_PATH", "g")):
-        (tmp_path / path).write_text(f"containers:{2000000 if path == 'u' else 3000000}:131072\n")
-        monkeypatch.setattr(ranges, name, str(tmp_path / path))
-    assert list(ranges._candidates()) == [(2000000, 3000000), (2065536, 3065536)]
+def test_where_nothing_is_given_to_containers_ids_are_used_that_are_nobodys(given):
+    for path in given:
+        Path(path).write_text("other:524288:65536\n")
+    uid, gid = claim(given)
+    assert uid == gid
+    assert uid >= 524288 + 65536
+    accounts = (*(user.pw_uid for user in getpwall()), *(group.gr_gid for group in getgrall()))
+    assert not any(uid <= number < uid + 65536 for number in accounts)
 
 
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):

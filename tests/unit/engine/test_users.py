@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
-from chrun.engine import subid_trial, subordinate
+from chrun.engine import subid_trial
 from chrun.engine.subordinate import Subordinate, find_subordinate
-from chrun.engine.users import Users, choose_users
+from chrun.engine.users import Users, choose_for_user, choose_users
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.host import Host
 from chrun.oci.convert import Identity, IdMaps
@@ -31,16 +32,6 @@ def layout(tmp_path):
     return open_store(str(tmp_path / "data"), create=True).layout
 
 
-@pytest.fixture
-def knows(monkeypatch):
-    """Say what is known of the caller's subordinate ids, whoever runs the tests."""
-
-    def know(found):
-        monkeypatch.setattr(subordinate, "find_subordinate", lambda _layout: found)
-
-    return know
-
-
 @pytest.mark.parametrize(("wanted", "kind"), [("", "host"), ("host", "host"), ("auto", "range"),
                                               ("subuid", "range")])  # fmt: skip
 def test_root_shares_the_machines_ids_unless_asked(layout, wanted, kind):
@@ -48,30 +39,31 @@ def test_root_shares_the_machines_ids_unless_asked(layout, wanted, kind):
 
 
 @pytest.mark.parametrize("wanted", ["", "auto", "subuid"])
-def test_an_ordinary_user_gets_subordinate_ids_where_they_work(layout, knows, wanted):
-    knows(WORKING)
-    users = choose_users(USER, layout, wanted, "confined")
+def test_an_ordinary_user_gets_subordinate_ids_where_they_work(wanted):
+    users = choose_for_user(WORKING, wanted)
     assert (users.kind, users.maps, users.programs) == ("subuid", MAPS, ("/bin/u", "/bin/g"))
     assert users.room == "owned/100000x65536,200000x65536"
     assert bool(users.notices) == (wanted == "auto")
 
 
-def test_without_any_one_id_is_mapped_and_nobody_is_told_unless_asked(layout, knows):
-    knows(NONE)
-    assert choose_users(USER, layout, "", "confined") == Users("single")
-    (notice,) = choose_users(USER, layout, "auto", "confined").notices
+def test_without_any_one_id_is_mapped_and_nobody_is_told_unless_asked():
+    assert choose_for_user(NONE, "") == Users("single")
+    (notice,) = choose_for_user(NONE, "auto").notices
     assert notice.startswith("only one id is mapped: ")
     with pytest.raises(UnsupportedError, match="cannot use --userns subuid"):
-        choose_users(USER, layout, "subuid", "confined")
+        choose_for_user(NONE, "subuid")
 
 
-def test_what_was_given_and_does_not_work_is_told(layout, knows):
-    knows(BROKEN)
-    users = choose_users(USER, layout, "", "confined")
+def test_what_was_given_and_does_not_work_is_told():
+    users = choose_for_user(BROKEN, "")
     assert users == Users("single", notices=("only one id is mapped: it does not work; mend it",))
     with pytest.raises(UnsupportedError, match="it does not work") as caught:
-        choose_users(USER, layout, "subuid", "confined")
+        choose_for_user(BROKEN, "subuid")
     assert caught.value.hint == "mend it"
+
+
+def test_one_id_is_mapped_to_who_asks_for_one(layout):
+    assert choose_users(USER, layout, "single", "confined") == Users("single")
 
 
 @pytest.mark.parametrize(("host", "wanted"), [(USER, "host"), (ROOT, "single")])
@@ -102,85 +94,48 @@ def test_who_is_not_mapped_cannot_run_anything():
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    """Files in the place of /etc/subuid and /etc/subgid."""
-    for name in ("SUBUID_PATH", "SUBGID_PATH"):
-        path = tmp_path / name
-        for module in (subordinate, subid_trial):
-            monkeypatch.setattr(module, name, str(path))
-    return tmp_path / "SUBUID_PATH", tmp_path / "SUBGID_PATH"
+def files(tmp_path):
+    """The paths of files in the place of /etc/subuid and /etc/subgid."""
+    return str(tmp_path / "subuid"), str(tmp_path / "subgid")
 
 
-def test_no_file_and_an_empty_one_are_answered_at_a_glance(layout, files, monkeypatch):
-    monkeypatch.setattr(subid_trial, "ask", lambda _layout: pytest.fail("asked"))
-    assert find_subordinate(layout) == NONE
-    files[0].touch()
-    assert find_subordinate(layout) == NONE
+def give(files, lines):
+    for path in files:
+        Path(path).write_text(lines)
+
+
+def test_no_file_and_an_empty_one_are_answered_at_a_glance(layout, files):
+    assert find_subordinate(layout, files) == NONE  # who asks further says why
+    Path(files[0]).touch()
+    assert find_subordinate(layout, files) == NONE
     assert not os.path.exists(layout.subids_answer_path)
 
 
-def test_an_answer_is_kept_while_files_and_programs_are_the_same(
-    layout, files, monkeypatch, tmp_path
-):
-    programs = [tmp_path / "u", tmp_path / "g"]
-    for path in programs:
-        path.touch()
-    found = Subordinate(MAPS, (str(programs[0]), str(programs[1])))
-    asked = []
-
-    def ask(_layout):
-        asked.append(1)
-        return found
-
-    monkeypatch.setattr(subid_trial, "ask", ask)
-    files[0].write_text("somebody:1:2\n")
-    assert find_subordinate(layout) == find_subordinate(layout) == found
-    assert len(asked) == 1
-    for changed in (*files, *programs):
-        changed.write_text(f"changed:{len(asked)}:2\n" + changed.name)
-        assert find_subordinate(layout) == find_subordinate(layout) == found
-        assert len(asked) == 2
-        asked.pop()
+def test_who_is_given_nothing_is_told_so_until_the_files_change(layout, files):
+    give(files, "somebody:1:2\n")
+    kept = [find_subordinate(layout, files)]
+    assert kept[0].why
+    assert not kept[0].expected
+    written = os.stat(layout.subids_answer_path)
+    kept.append(find_subordinate(layout, files))
+    assert kept[0] == kept[1]
+    assert os.path.samestat(written, os.stat(layout.subids_answer_path))
+    give(files, f"{os.geteuid()}:100000:1000\n")
+    assert "only 1000 subordinate ids" in find_subordinate(layout, files).why
 
 
-def test_what_does_not_work_is_tried_each_time(layout, files, monkeypatch):
-    asked = []
-
-    def ask(_layout):
-        asked.append(1)
-        return BROKEN
-
-    monkeypatch.setattr(subid_trial, "ask", ask)
-    files[0].write_text("somebody:1:2\n")
-    assert find_subordinate(layout) == find_subordinate(layout) == BROKEN
-    assert len(asked) == 2
-
-
-def test_an_answer_that_another_python_wrote_is_none(layout, files, monkeypatch):
-    monkeypatch.setattr(subid_trial, "ask", lambda _layout: WORKING)
-    files[0].write_text("somebody:1:2\n")
+def test_an_answer_that_another_python_wrote_is_none(layout, files):
+    give(files, "somebody:1:2\n")
+    answer = find_subordinate(layout, files)
     for content in (b"", b"\xff\xff", b"i\0\0\0\0"):
-        with open(layout.subids_answer_path, "wb") as file:
-            file.write(content)
-        assert find_subordinate(layout) == WORKING
+        Path(layout.subids_answer_path).write_bytes(content)
+        assert find_subordinate(layout, files) == answer
+        assert Path(layout.subids_answer_path).read_bytes() != content
 
 
-def test_few_ids_are_told_with_the_command_that_gives_more(layout, files, monkeypatch):
-    monkeypatch.setattr(subid_trial, "login_name", lambda: "alice")
-    for path in files:
-        path.write_text("alice:100000:1000\n")
-    found = subid_trial.ask(layout)
+def test_few_ids_are_told_with_the_command_that_gives_more(layout, files):
+    give(files, f"{os.geteuid()}:100000:1000\n")
+    found = subid_trial.ask(layout, files)
     assert found.why == "only 1000 subordinate ids are this user's, expected 65535"
-    assert "usermod --add-subuids 524288-589823 --add-subgids 524288-589823 alice" in found.hint
+    assert "usermod --add-subuids 524288-589823 --add-subgids 524288-589823 " in found.hint
     assert found.expected
-
-
-def test_ids_without_the_programs_are_told_with_their_package(layout, files, monkeypatch):
-    monkeypatch.setattr(subid_trial, "login_name", lambda: "alice")
-    monkeypatch.setattr(subid_trial, "_PROGRAM_DIRS", ())
-    monkeypatch.setenv("PATH", "relative:/nonexistent")
-    for path in files:
-        path.write_text("alice:100000:65536\n")
-    found = subid_trial.ask(layout)
-    assert (found.why, found.maps.uids) == ("newuidmap and newgidmap are not installed", ())
-    assert "apt install uidmap" in found.hint
