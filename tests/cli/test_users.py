@@ -382,14 +382,3 @@ def test_a_pull_that_is_killed_leaves_no_process_and_nothing_else(fresh, registr
         pulling.communicate(timeout=20)
     fresh("prune")
     assert fresh.leftovers() == []
-
-
-@needs("subordinate ids")
-def test_where_setuid_has_no_effect_one_id_is_mapped_and_the_reason_told(fresh, box):
-    fresh("run", "-q", box, "true")  # keeps the answer that it works
-    command = ["setpriv", "--no-new-privs", *fresh.command("run", box, "cat", "/proc/self/uid_map")]
-    done = subprocess.run(command, capture_output=True, text=True, env=fresh.env, check=True)
-    assert done.stdout.split() == ["0", str(os.getuid()), "1"]
-    assert "only one id is mapped: " in done.stderr
-    assert "no_new_privs" in done.stderr
-    assert len(fresh("run", "-q", box, "cat", "/proc/self/uid_map").stdout.splitlines()) == 2
