@@ -106,6 +106,16 @@ def test_a_joined_container_must_know_the_user(chrun, box):
         assert "hint: its only user is 0: -u 0:0" in done.stderr
 
 
+@needs("ordinary user")
+@pytest.mark.parametrize("flag", TYPES)
+def test_the_machines_namespace_is_not_joined_by_way_of_a_container(chrun, box, flag):
+    with running(chrun, f"--{flag}", "host", image=box):
+        done = chrun("run", f"--{flag}", f"container:{NAME}", box, "true", status=125)
+    said, hint = done.stderr.splitlines()
+    assert said.startswith(f"chrun: cannot join the {flag} namespace of container {NAME}: it has")
+    assert hint == f"hint: --{flag} host gives the same"
+
+
 @needs("root")
 def test_a_container_with_ids_of_its_own_is_joined_with_them(chrun, box):
     with running(chrun, "--userns", "auto", image=box, script="echo note >/dev/shm/x"):

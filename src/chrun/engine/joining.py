@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from chrun.oci.spec import IdMapping
     from chrun.store.layout import Layout
 
-_TYPES = ("network", "pid", "ipc", "uts")
+_TYPES = {"network": "net", "pid": "pid", "ipc": "ipc", "uts": "uts"}  # and their files in /proc
 
 
 def join(
@@ -30,7 +30,8 @@ def join(
     """Find the containers that are to be joined, and map ids as they do.
 
     Raises NoSuchContainerError or ContainerStateError when one does not run, UnsupportedError when
-    its user namespace does not go with the others or does not know the command's user.
+    its user namespace does not go with the others or does not know the command's user, and when
+    what is to be joined is the machine's.
     """
     wanted = [
         (name, word.removeprefix(JOIN))
@@ -43,6 +44,8 @@ def join(
     joined = tuple(Joined(kind, *found[name]) for kind, name in wanted)
     users = tuple(_users(wanted[0][1], {process for process, _ in found.values()}))
     if users:
+        for kind, name in wanted:
+            _check_own(name, kind, found[name][0])
         maps = _read_maps(wanted[0][1], users[0], maps)
         _check_mapped(wanted[0][1], maps, identity)
         first = next(each for each in joined if each.process == users[0])
@@ -88,6 +91,17 @@ def _users(name: str, processes: set[str]) -> Iterator[str]:
             "cannot join these containers at once: they are in different user namespaces"
         )
     yield from (process for inode, process in seen.items() if inode != own.st_ino)
+
+
+def _check_own(name: str, kind: str, process: str) -> None:
+    """Refuse a namespace that is the machine's: from a user namespace nobody joins that again."""
+    file = _TYPES[kind]
+    if os.stat(f"{process}/ns/{file}").st_ino == os.stat(f"/proc/self/ns/{file}").st_ino:
+        raise UnsupportedError(
+            f"cannot join the {kind} namespace of container {name}: it has none of its own, but "
+            "this machine's",
+            hint=f"--{kind} host gives the same",
+        )
 
 
 def _read_maps(name: str, process: str, own: IdMaps) -> IdMaps:

@@ -218,7 +218,7 @@ def _size(words: Mapping[str, str], name: str) -> int:
         size = parse_size(text)
     except UsageError as error:
         raise UsageError(
-            f"cannot read --{name} {text[:80]!r}: expected a size such as 64m"
+            f"cannot read --{name} {text[:80]!r}: expected a size such as 64m or 1.5g"
         ) from error
     if size > _MAX_RLIMIT:
         raise UsageError(f"cannot use --{name} {text[:80]}: the kernel cannot count that far")

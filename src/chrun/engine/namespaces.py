@@ -122,8 +122,11 @@ def _host(text: str, network: str) -> tuple[str, str]:
     separator = "=" if "=" in text else ":"
     name, _, address = text.partition(separator)
     plain = name.replace("-", "").replace(".", "").replace("_", "")
-    if not plain.isascii() or not plain.isalnum():
-        raise UsageError(f"cannot read --add-host {text!r}: expected NAME:ADDRESS")
+    if not plain.isascii() or not plain.isalnum() or not address:
+        raise UsageError(
+            f"cannot read --add-host {text!r}: expected NAME:ADDRESS",
+            hint="--add-host db:192.0.2.1, say",
+        )
     if address == "host-gateway":
         return _gateway(text, network), name
     if address.startswith("[") and address.endswith("]"):

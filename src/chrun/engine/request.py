@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 ISOLATIONS: tuple[Isolation, ...] = ("auto", *RUNGS)
 PULL_POLICIES: tuple[PullPolicy, ...] = ("missing", "always", "never")
 USERNS_MODES: tuple[UserNamespace, ...] = ("auto", "host", "single", "subuid")
+_FACTORS = {"": 1, "b": 1} | {
+    f"{letter}{rest}": 1 << 10 * power
+    for power, letter in enumerate("kmgtp", 1)
+    for rest in ("", "b", "ib")
+}
+_MAX_DIGITS = 40
 
 
 class RunRequest(Value):
@@ -72,13 +78,20 @@ def parse_hostname(name: str) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Read a size as docker has it: bytes, or with b, k, m, g behind; UsageError otherwise."""
-    units = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    digits = text.lower().removesuffix("ib").rstrip("bkmg")
-    unit = text.lower().removesuffix("ib")[len(digits) :]
-    unit = unit[:1] if unit in {"kb", "mb", "gb"} else unit
-    if not digits.isascii() or not digits.isdigit() or unit not in units or not int(digits):
+    """Read a size as docker has it (go-units, RAMInBytes): 1.5g, 64m, 2GiB; bytes without a unit.
+
+    UsageError for anything else, and for what is less than a byte.
+    """
+    lowered = text.lower()
+    number = lowered.rstrip("bikmgtp")
+    factor = _FACTORS.get(lowered[len(number) :], 0)
+    whole, _, part = number.removesuffix(" ").partition(".")
+    digits = whole + part
+    size = 0
+    if digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS:
+        size = int(digits) * factor // 10 ** len(part)
+    if not size:
         raise UsageError(
-            f"cannot read size {text!r}: expected a number with b, k, m or g behind it"
+            f"cannot read size {text[:80]!r}: expected a number with b, k, m, g, t or p behind it"
         )
-    return int(digits) * units[unit]
+    return size

@@ -25,6 +25,7 @@ def test_nothing_asked_is_nothing_limited():
     [
         ({"memory": "64m"}, Resources(memory=64 << 20)),
         ({"memory": "1G", "memory_swap": "2g"}, Resources(memory=1 << 30, swap=2 << 30)),
+        ({"memory": "1.5g", "memory_swap": "2.5g"}, Resources(memory=3 << 29, swap=5 << 29)),
         ({"memory": "64m", "memory_swap": "-1"}, Resources(memory=64 << 20, swap=-1)),
         ({"memory": "64m", "memory_swap": "64m"}, Resources(memory=64 << 20, swap=64 << 20)),
         ({"cpus": "1"}, Resources(cpu_quota=100_000, cpu_period=100_000)),
@@ -49,7 +50,7 @@ def test_resources_are_read_as_docker_reads_them(given, expected):
     ("given", "words"),
     [
         ({"memory": "6291455"}, "no less than 6m"),
-        ({"memory": "lots"}, "cannot read --memory 'lots': expected a size such as 64m"),
+        ({"memory": "lots"}, "cannot read --memory 'lots': expected a size such as 64m or 1.5g"),
         ({"memory": "-1"}, "cannot read --memory '-1'"),
         ({"memory_swap": "64m"}, "without --memory"),
         ({"memory_swap": "-1"}, "without --memory"),

@@ -126,6 +126,14 @@ def test_what_is_no_host_is_an_error(text):
         read(add_host=(text,))
 
 
+@pytest.mark.parametrize("text", ["db", "db:", ":", "db="])
+def test_half_a_host_is_told_its_whole_form(text):
+    with pytest.raises(UsageError) as caught:
+        read(add_host=(text,))
+    assert str(caught.value) == f"cannot read --add-host {text!r}: expected NAME:ADDRESS"
+    assert caught.value.hint == "--add-host db:192.0.2.1, say"
+
+
 def test_this_machine_is_out_of_reach_without_a_network():
     with pytest.raises(UsageError, match="there is no way"):
         read(network="none", add_host=("here:host-gateway",))

@@ -87,13 +87,19 @@ def test_a_tmpfs_that_means_nothing_is_an_error(text):
 @pytest.mark.parametrize(
     ("text", "size"),
     [("1", 1), ("10b", 10), ("4k", 4096), ("64m", 64 << 20), ("2G", 2 << 30), ("1MiB", 1 << 20),
-     ("3kb", 3072)],
+     ("3kb", 3072), ("1.5g", 3 << 29), (".5g", 1 << 29), ("1.5 GB", 3 << 29), ("2.m", 2 << 20),
+     ("0.1k", 102), ("1.9", 1), ("1t", 1 << 40), ("1p", 1 << 50),
+     ("9007199254740993", 9007199254740993)],
 )  # fmt: skip
 def test_sizes_are_read_as_docker_reads_them(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "m", "0", "-1", "1.5g", "1t", "1gm", "٣"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "m", ".", ".g", "0", "0.1", "-1", "1,5g", "1.5.g", "1e3", "1gm", "1bb", "1ib", " 5",
+     "1  g", "٣", "9" * 5000],
+)  # fmt: skip
 def test_what_is_no_size_is_an_error(text):
     with pytest.raises(UsageError):
         parse_size(text)
