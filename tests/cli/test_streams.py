@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -52,6 +53,28 @@ def test_output_that_cannot_be_written_is_an_error(chrun, words, buffered):
     done = in_shell(chrun, f'PYTHONUNBUFFERED={buffered} "$@" >/dev/full', *words)
     assert done.stderr == "chrun: cannot write to standard output: no space left on device\n"
     assert done.returncode == 125
+
+
+@needs("busybox", "overlay")
+@pytest.mark.parametrize(
+    "words",
+    [["images"], ["info"], ["info", "--format=json"], ["--help"], ["run", "--help"], ["volume"],
+     ["volume", "ls"], ["version"], ["explain", "-q"],
+     ["explain", "-q", "--format=json"], ["explain", "-q", "--export=sh"]],
+)  # fmt: skip
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_whoever_reads_no_further_ends_it_as_any_program(chrun, box, words, buffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    operands = [box, "true"] if words[0] == "explain" else []
+    done = subprocess.run(
+        chrun.command(*words, *operands),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env=chrun.env | {"PYTHONUNBUFFERED": buffered},
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("words", [["run", "-v", "./x:/x", "busybox"], ["run", ".", "true"],

@@ -71,8 +71,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _give_up_output()
-        return FAILED
+        return _end_by_sigpipe()
     except OSError as error:
         if error.errno not in _OUTPUT_FAILURES or error.filename:
             raise
@@ -95,6 +94,20 @@ def _open_missing_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(fd, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: SIM115 - for good
+
+
+def _end_by_sigpipe() -> int:
+    """End as other programs do when nobody reads on, as in `chrun images | head -1`.
+
+    Python ignores the signal, so as to tell of sockets by an exception. The exit status, for a
+    caller who has blocked it, is the one that a shell gives.
+    """
+    import signal
+
+    _give_up_output()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    return 128 + signal.SIGPIPE
 
 
 def _give_up_output() -> None:
