@@ -17,8 +17,8 @@ def resolve_identity(
 ) -> Identity:
     """Give the ids for `user`, `user:group`, `uid` or `uid:gid`; "" is root.
 
-    A name must be in the image's /etc/passwd or /etc/group, a number need not; UsageError
-    otherwise. Without a group, the user's own and the supplementary ones of /etc/group hold.
+    A name must be in the image's /etc/passwd or /etc/group, a number need not, and is never a
+    name; UsageError otherwise. Without a group, the user's own and the supplementary ones of /etc/group hold.
     `added` are more groups, by name or number. The user's own group is always a supplementary one
     too: a process could otherwise shake it off by a setgid program, and pass where the group is
     denied (CVE-2022-36109, CVE-2023-25173).
@@ -39,15 +39,14 @@ def resolve_identity(
 
 
 def _find_account(name: str, passwd: bytes) -> tuple[str, int, int, str] | None:
-    """Find by login first, then by number, as docker does."""
-    accounts = list(_accounts(passwd))
-    for account in accounts:
-        if account[0] == name:
+    """Find by number what is one, as docker does, and all else by login.
+
+    An image could call its root "1000", for whom it is told to run as (CVE-2026-30892).
+    """
+    is_number = _is_number(name)
+    for account in _accounts(passwd):
+        if account[1] == _id(name) if is_number else account[0] == name:
             return account
-    if name.isascii() and name.isdigit():
-        for account in accounts:
-            if account[1] == int(name):
-                return account
     return None
 
 
@@ -58,10 +57,11 @@ def _accounts(passwd: bytes) -> Iterator[tuple[str, int, int, str]]:
 
 
 def _find_group(name: str, asked: str, group: bytes, verb: str = "run as user") -> int:
-    """Find by name, then by number; `asked` is what the user wrote, for an error."""
-    for fields in _lines(group, 4):
-        if fields[0] == name and (gid := _id(fields[2])) is not None:
-            return gid
+    """Find by name, unless it is a number; `asked` is what the user wrote, for an error."""
+    if not _is_number(name):
+        for fields in _lines(group, 4):
+            if fields[0] == name and (gid := _id(fields[2])) is not None:
+                return gid
     return _number(name, asked, "/etc/group", verb)
 
 
@@ -81,9 +81,13 @@ def _lines(content: bytes, count: int) -> Iterator[list[str]]:
             yield fields
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _id(text: str) -> int | None:
     """Give an id of the image's files, None for what cannot be one: such a line is skipped."""
-    if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _MAX_ID:
+    if _is_number(text) and len(text) <= 10 and int(text) <= _MAX_ID:
         return int(text)
     return None
 

@@ -10,7 +10,8 @@ from chrun.oci.identity import resolve_identity
 
 PASSWD = b"""root:x:0:0:root:/root:/bin/sh
 redis:x:999:998:Redis:/data:/bin/sh
-42:x:7:7:a login made of digits:/seven:/bin/sh
+42:x:0:0:root by a name of digits:/root:/bin/sh
+4294967299:x:0:0:likewise:/root:/bin/sh
 broken line
 huge:x:4294967296:1::/:
 nohome:x:5:5:::
@@ -19,6 +20,7 @@ GROUP = b"""root:x:0:
 redis:x:998:
 disk:x:6:redis,other
 tty:x:5:redis
+42:x:0:
 wrong:x:notanumber:redis
 """
 
@@ -34,7 +36,6 @@ wrong:x:notanumber:redis
         ("redis:1234", Identity(999, 1234, (1234,), "/data")),
         ("1000", Identity(1000, 0, (0,), "/")),
         ("1000:1000", Identity(1000, 1000, (1000,), "/")),
-        ("42", Identity(7, 7, (7,), "/seven")),
         ("redis:", Identity(999, 998, (998, 6, 5), "/data")),
         (":disk", Identity(0, 6, (6,), "/root")),
         ("nohome", Identity(5, 5, (5,), "/")),
@@ -42,6 +43,26 @@ wrong:x:notanumber:redis
 )
 def test_names_and_numbers_are_found_as_docker_finds_them(user, identity):
     assert resolve_identity(user, PASSWD, GROUP) == identity
+
+
+@pytest.mark.parametrize(
+    ("user", "identity"),
+    [
+        ("42", Identity(42, 0, (0,), "/")),
+        ("042", Identity(42, 0, (0,), "/")),
+        ("999:42", Identity(999, 42, (42,), "/data")),
+    ],
+)
+def test_a_number_is_nobodys_name(user, identity):
+    # CVE-2026-30892: who is told to run as user 42 would be root where an image calls root so
+    assert resolve_identity(user, PASSWD, GROUP) == identity
+
+
+def test_a_number_that_no_id_can_be_is_nobodys_name_either():
+    # CVE-2024-40635
+    for user in ("4294967299", "9" * 5000):
+        with pytest.raises(UsageError, match="ids go from 0 to 2147483647"):
+            resolve_identity(user, PASSWD, GROUP)
 
 
 @pytest.mark.parametrize("user", ["nobody", "redis:nogroup", "huge", "-1", "4294967296", "1:-5"])
