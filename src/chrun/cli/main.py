@@ -155,12 +155,12 @@ def _runner(name: str) -> Runner:
 
 
 def _unknown_command(name: str) -> UsageError:
-    from difflib import get_close_matches
+    from chrun.guesses import guess
 
-    near = get_close_matches(name, COMMANDS, 1)
+    near = guess(name, COMMANDS)
     return UsageError(
         f"cannot read the command line: chrun has no command {name!r}",
-        hint=f"did you mean {near[0]}?" if near else 'see "chrun --help"',
+        hint=f"did you mean {near}?" if near else 'see "chrun --help"',
     )
 
 

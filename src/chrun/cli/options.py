@@ -120,7 +120,7 @@ def _split_word(
         return [(_known(command, by_spelling, spelling), value if equals else None)]
     found: list[tuple[Option, str | None]] = []
     for position, letter in enumerate(word[1:], 2):
-        option = _known(command, by_spelling, f"-{letter}")
+        option = _known(command, by_spelling, f"-{letter}", word)
         if option.takes:
             found.append((option, word[position:].removeprefix("=") or None))
             break
@@ -128,16 +128,19 @@ def _split_word(
     return found
 
 
-def _known(command: Command, by_spelling: dict[str, Option], spelling: str) -> Option:
+def _known(
+    command: Command, by_spelling: dict[str, Option], spelling: str, word: str = ""
+) -> Option:
+    """Give the option of a spelling, which may be part of a word such as -it; UsageError without."""
     if option := by_spelling.get(spelling):
         return option
-    from difflib import get_close_matches
+    from chrun.guesses import guess
 
-    near = get_close_matches(spelling, by_spelling, 1)
+    near = guess(word or spelling, by_spelling)
     name = command.usage.split(" ", 1)[0]
     raise UsageError(
         f"cannot read the command line: {name} has no option {spelling}",
-        hint=f"did you mean {near[0]}?" if near else f'see "chrun {name} --help"',
+        hint=f"did you mean {near}?" if near else f'see "chrun {name} --help"',
     )
 
 

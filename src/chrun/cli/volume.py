@@ -85,9 +85,12 @@ def run(words: Sequence[str], root: str) -> int:
         return 0
     name, *rest = words
     if name not in runners:
+        from chrun.guesses import guess
+
+        near = guess(name, runners)
         raise UsageError(
             f"cannot read the command line: volume has no command {name!r}",
-            hint='see "chrun volume --help"',
+            hint=f"did you mean {near}?" if near else 'see "chrun volume --help"',
         )
     by_name = {each.usage.split(" ")[1]: each for each in _COMMANDS}
     command = by_name[{"list": "ls", "remove": "rm"}.get(name, name)]

@@ -86,13 +86,13 @@ def _parse_fact(text: str) -> Fact:
         name, found, word = text.partition(mark)
         if found and name in readers:
             return Fact(text, *readers[name](word))
-    from difflib import get_close_matches
+    from chrun.guesses import guess
 
     known = (*_PLAIN, *(f"{name}=" for name in _EQUAL), *(f"{name}<=" for name in _AT_MOST))
-    near = get_close_matches(text, known, 1)
+    near = guess(text.replace("<", "=").partition("=")[0], known)
     raise UsageError(
         f"cannot require {text[:80]!r}: there is no such fact",
-        hint=f"did you mean {near[0]}?" if near else f"the facts are {', '.join(known)}",
+        hint=f"did you mean {near}?" if near else f"the facts are {', '.join(known)}",
     )
 
 

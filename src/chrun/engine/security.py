@@ -57,10 +57,10 @@ def _capability(word: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    from difflib import get_close_matches  # slow to import, and only mistakes need it
+    from chrun.guesses import guess
 
-    near = get_close_matches(name, caps.NAMES, n=1)
-    return f"did you mean {near[0]}?" if near else "capabilities(7) lists them"
+    near = guess(name[4:], (each[4:] for each in caps.NAMES))  # all begin with CAP_
+    return f"did you mean CAP_{near}?" if near else "capabilities(7) lists them"
 
 
 def _with_option(options: SecurityOptions, text: str) -> SecurityOptions:
