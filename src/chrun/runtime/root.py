@@ -54,9 +54,8 @@ def _copied(*, mapped: bool) -> Iterator[Step]:
         from chrun.runtime.users import OuterTree
 
         reason = "the container's root has no way into the store"
-        yield OuterTree(
-            f"{_SCRATCH}/{COPY_NAME}", "root", recursive=False, flags=0, mapped=False, reason=reason
-        )
+        # As an overlay, nodev: the copy has the image's devices, whatever ids the container has
+        yield OuterTree(f"{_SCRATCH}/{COPY_NAME}", "root", False, MS_NODEV, False, reason)
         yield Root("root", bind=False)
     else:
         yield Symlink(_SCRATCH, "scratch")
