@@ -54,6 +54,7 @@ def small(**options):
         (["run", "--scratch", "cloud", "busybox"], ["expected disk or tmpfs"]),
         (["run", "--keep", "--rm", "busybox"], ["contradict"]),
         (["run", "--receipt", "", "busybox"], ["--receipt is empty"]),
+        (["run", "--receipt", "-", "busybox"], ["is the command's", "--receipt /dev/stderr"]),
         (["run", "--require=", "busybox"], ["cannot require ''"]),
         (["run", "--network=", "busybox"], ["expected host, none, container:ID"]),
         (["run", "./nothing", "ls"], ["no such file or directory"]),

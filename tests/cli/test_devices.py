@@ -56,6 +56,51 @@ def test_what_is_no_device_or_cannot_be_kept_is_refused(chrun, box, given):
     assert done.stderr.startswith("chrun: cannot ")
 
 
+def test_reading_alone_is_refused_and_what_can_be_had_is_told(chrun, box):
+    done = chrun("run", "--device", "/dev/null:r", box, "true", status=125)
+    assert done.stderr.splitlines() == [
+        "chrun: cannot give /dev/null as 'r': a device is given for reading and writing both, or "
+        "not at all",
+        "hint: --device /dev/null gives both",
+    ]
+
+
+@pytest.fixture
+def closed_devices():
+    """Terminals of this user's that they may not open."""
+    pairs = [os.openpty() for _ in range(4)]
+    paths = [os.ttyname(slave) for _, slave in pairs]
+    for path in paths:
+        os.chmod(path, 0)
+    yield paths
+    for fd in (fd for pair in pairs for fd in pair):
+        os.close(fd)
+
+
+@needs("ordinary user")
+def test_a_device_that_the_user_may_not_open_is_given_with_a_word(chrun, box, closed_devices):
+    first, *others = closed_devices
+    told = (
+        "chrun: the container can see but not open {}: your user may neither read nor write there\n"
+    )
+    done = chrun("run", f"--device={first}:/dev/x", box, "ls", "/dev/x")
+    assert (done.stdout, done.stderr) == ("/dev/x\n", told.format(first))
+    assert chrun("run", "-q", f"--device={first}:/dev/x", box, "true").stderr == ""
+    given = [f"--device={path}:/opt/{path}" for path in closed_devices]
+    some = ", ".join([first, *others[:2]])
+    assert chrun("run", *given, box, "true").stderr == told.format(f"{some} and 1 more")
+
+
+@needs("root")
+def test_a_device_that_a_range_of_ids_may_not_open_is_given_with_a_word(chrun, box, closed_devices):
+    words = ["--userns=auto", f"--device={closed_devices[0]}:/dev/x", box, "true"]
+    assert "the container's ids may neither read nor write there" in chrun("run", *words).stderr
+
+
+def test_a_device_that_can_be_opened_is_given_without_a_word(chrun, box):
+    assert chrun("run", "--device=/dev/null:/dev/x", box, "true").stderr == ""
+
+
 def test_no_other_device_of_the_hosts_is_there(chrun, probe_dir):
     ordinary = {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "console"}
     seen = look(chrun, image=probe_dir)

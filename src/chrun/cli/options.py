@@ -131,7 +131,7 @@ def _split_word(
 def _known(
     command: Command, by_spelling: dict[str, Option], spelling: str, word: str = ""
 ) -> Option:
-    """Give the option of a spelling, which may be part of a word such as -it; UsageError without."""
+    """Give the option of a spelling, perhaps a part of a word such as -it; UsageError without."""
     if option := by_spelling.get(spelling):
         return option
     from chrun.guesses import guess

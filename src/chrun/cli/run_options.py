@@ -235,6 +235,11 @@ def _devices(parsed: Parsed) -> tuple[Device, ...]:
 def _receipt(path: str | None) -> str:
     if path == "":  # of a variable that is not set: nobody would look
         raise UsageError("cannot write a receipt: --receipt is empty")
+    if path == "-":  # elsewhere it is standard output, which is the command's here
+        raise UsageError(
+            "cannot write a receipt to '-': standard output is the command's",
+            hint="--receipt /dev/stderr, /dev/fd/3 or, for a file of that name, ./-",
+        )
     return path or ""
 
 

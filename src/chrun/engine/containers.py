@@ -329,7 +329,8 @@ def _settle(
     engine: Engine, options: RunOptions, rung: Rung, identity: Identity, maps: IdMaps
 ) -> tuple[RunOptions, IdMaps, tuple[str, ...]]:
     """Work out what of the options depends on this machine, which few runs ask for."""
-    if not options.groups and (options.security, options.namespaces) == _PLAIN:
+    plain = (options.security, options.namespaces) == _PLAIN
+    if plain and not options.groups and not options.devices:
         return options, maps, ()
     from chrun.engine.settle import settle
 

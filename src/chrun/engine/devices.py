@@ -13,7 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from chrun.linux.host import Host
+
 _ACCESS = "rwm"
+_NAMED = 3  # devices, in a line that tells of them
 # What every container has of its own, as docker leaves it out of a directory of devices
 _OWN = frozenset({"pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"})
 
@@ -48,6 +51,28 @@ def parse_device(text: str) -> tuple[Device, ...]:
     return (device_of(path, target, access, status),)
 
 
+def tell_closed(devices: tuple[Device, ...], host: Host) -> tuple[str, ...]:
+    """Say which devices a user namespace shows, and nobody in it can open; () when there are none.
+
+    The ids inside are the caller's or, where root made the namespace, nobody's of this machine.
+    """
+    closed = [device.source for device in devices if not _opens(device, host)]
+    if not closed:
+        return ()
+    more = f" and {len(closed) - _NAMED} more" if len(closed) > _NAMED else ""
+    who = "the container's ids" if host.privileged else "your user"
+    return (
+        f"the container can see but not open {', '.join(closed[:_NAMED])}{more}: "
+        f"{who} may neither read nor write there",
+    )
+
+
+def _opens(device: Device, host: Host) -> bool:
+    if host.privileged:
+        return bool(device.mode & (stat.S_IROTH | stat.S_IWOTH))
+    return os.access(device.source, os.R_OK) or os.access(device.source, os.W_OK)
+
+
 def _split(text: str) -> tuple[str, str, str]:
     """Take a text apart; what is no path behind the source says how it may be used."""
     parts = text.split(":")
@@ -68,8 +93,9 @@ def _split(text: str) -> tuple[str, str, str]:
         raise UsageError(f"cannot read device {text!r}: {access!r} is not of the letters rwm")
     if not {"r", "w"} <= set(access):  # without m is what all have: nobody inside makes devices
         raise UnsupportedError(
-            f"cannot give {source} for {access!r} alone: it can be given for both or not at all",
-            hint=f"--device {source}",
+            f"cannot give {source} as {access!r}: a device is given for reading and writing both, "
+            "or not at all",
+            hint=f"--device {source} gives both",
         )
     if not source.startswith("/") or not target.startswith("/") or ".." in target.split("/"):
         raise UsageError(f"cannot read device {text!r}: expected absolute paths without '..'")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def settle(
     engine: Engine, options: RunOptions, rung: Rung, identity: Identity, maps: IdMaps
 ) -> tuple[RunOptions, IdMaps, tuple[str, ...]]:
-    """Find the containers to be joined, grant capabilities, and give notices of what is lacking.
+    """Find the containers to be joined, grant capabilities, and give notices of what has no effect.
 
     Raises what `join`, `grant` and `check_options` raise, and UnsupportedError for a group that
     cannot be joined.
@@ -35,8 +35,13 @@ def settle(
             options.namespaces, maps, identity, engine.host, engine.store.layout
         )
         options = options.replace(namespaces=namespaces)
+    if options.devices and maps.uids:
+        from chrun.engine.devices import tell_closed
+
+        notices = tell_closed(options.devices, engine.host)
     if options.security != SecurityOptions():
         from chrun.engine.security import grant
 
-        options, notices = grant(options, rung, engine.host, maps)
+        options, ungranted = grant(options, rung, engine.host, maps)
+        notices += ungranted
     return options, maps, notices

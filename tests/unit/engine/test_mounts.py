@@ -149,7 +149,7 @@ def test_what_is_no_device_is_an_error(text):
 
 def test_a_use_that_is_not_enforced_is_not_promised():
     for access in ("r", "w", "m", "rm"):
-        with pytest.raises(UnsupportedError, match="alone"):
+        with pytest.raises(UnsupportedError, match="both, or not at all"):
             parse_device(f"/dev/null:{access}")
 
 
