@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -196,7 +197,7 @@ def test_what_a_link_in_a_volume_leads_to_is_not_copied(chrun, tmp_path, victim)
 
 def test_removing_a_volume_follows_no_link(chrun, box, victim):
     """CVE-2024-23652: what its containers made of it leads the removal nowhere."""
-    script = f"ln -s {victim} /v/link; ln -s / /v/root; mkdir -p /v/a/b/c; ln -s .. /v/a/up"
+    script = f"ln -s {victim} /v/link; ln -s {victim}/secret /v/file; mkdir -p /v/a/b/c; ln -s .. /v/a/up"
     chrun("run", "-v", "links:/v", box, "sh", "-c", script)
     chrun("volume", "rm", "links")
     assert not (chrun.home / "volumes" / "links").exists()
@@ -249,6 +250,25 @@ def test_a_setuid_program_in_a_volume_gives_nothing(chrun, box, tmp_path):
     loose = ("--security-opt", "no-new-privileges=false")
     words = ("run", "-u", "1234:1234", *loose, "-v", f"{tmp_path}:/v:nosuid", box, "/v/probe")
     assert parse_seen(chrun(*words).stdout).uids == (1234, 1234, 1234)
+
+
+@needs("root")
+def test_a_device_that_somebody_made_in_a_volume_is_not_opened(chrun, box, tmp_path):
+    """A disk of the machine's, say, by another container that may make devices."""
+    os.mknod(tmp_path / "zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    (tmp_path / "zero").chmod(0o666)
+    script = "head -c 1 /v/zero 2>/dev/null | wc -c"
+
+    def read(*words):
+        return chrun("run", *words, box, "sh", "-c", script).stdout.strip()
+
+    for option in (":/v", ":/v:ro", ":/v:O", ":/v:rro"):
+        assert read("-v", f"{tmp_path}{option}") == "0", option
+        assert read("--userns", "auto", "-v", f"{tmp_path}{option}") == "0", option
+    assert read("-v", f"{tmp_path}:/v:dev") == read("-v", f"{tmp_path}/zero:/v/zero") == "1"
+    assert read("--privileged", "-v", f"{tmp_path}:/v") == "1"
+    done = chrun("run", "-v", f"{tmp_path}:/dev", box, "true", status=125)
+    assert f"-v {tmp_path}:/dev:dev" in done.stderr
 
 
 def test_containers_write_neither_to_their_images_nor_to_each_other(chrun, box):
