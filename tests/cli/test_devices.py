@@ -91,6 +91,16 @@ def test_a_device_that_the_user_may_not_open_is_given_with_a_word(chrun, box, cl
     assert chrun("run", *given, box, "true").stderr == told.format(f"{some} and 1 more")
 
 
+@needs("ordinary user")
+def test_a_notice_brings_no_escape_sequence_to_the_terminal(chrun, box, closed_devices, tmp_path):
+    evil = tmp_path / "\x1b]0;owned\x07"
+    evil.symlink_to(closed_devices[0])
+    done = chrun("run", f"--device={evil}:/dev/x", box, "true")
+    assert "can see but not open" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert "\x07" not in done.stderr
+
+
 @needs("root")
 def test_a_device_that_a_range_of_ids_may_not_open_is_given_with_a_word(chrun, box, closed_devices):
     words = ["--userns=auto", f"--device={closed_devices[0]}:/dev/x", box, "true"]

@@ -54,7 +54,7 @@ def test_a_path_through_a_file_is_said_to_be_one(chrun, box, tmp_path):
 @needs("ordinary user")
 @pytest.mark.parametrize("owner", ["uid=5", "gid=5"])
 def test_a_tmpfs_belongs_to_nobody_whom_one_mapped_id_leaves_out(chrun, box, owner):
-    words = ["--userns", "single", "--tmpfs", f"/x:{owner}"]
+    words = ["-q", "--userns", "single", "--tmpfs", f"/x:{owner}"]
     said, hint = chrun("run", *words, box, "true", status=125).stderr.splitlines()
     assert said == f"chrun: cannot mount tmpfs on /x with {owner}: only one id is mapped"
     assert hint.startswith(f"hint: without {owner[:3]} it belongs to the container's user")

@@ -77,6 +77,17 @@ def test_whoever_reads_no_further_ends_it_as_any_program(chrun, box, words, buff
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
+@needs("busybox", "overlay", "ordinary user")
+def test_a_run_whose_notice_nobody_reads_leaves_nothing(chrun, box):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        chrun.command("run", "--privileged", box, "true"), stderr=writer, env=chrun.env
+    )
+    os.close(writer)
+    assert done.returncode == -signal.SIGPIPE  # and `chrun` sees that no container is left
+
+
 @pytest.mark.parametrize("words", [["run", "-v", "./x:/x", "busybox"], ["run", ".", "true"],
                                    ["--root", "here", "images"]])  # fmt: skip
 def test_a_working_directory_that_is_gone_is_told(tmp_path, words):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from chrun.engine.containers import Prepared
-    from chrun.engine.engine import Engine
     from chrun.engine.request import RunRequest
 
 COMMAND = Command(
@@ -42,30 +41,38 @@ def run(words: Sequence[str], root: str) -> int:
     engine = open_engine(root, quiet=quiet)
     init_fd = engine.init_fd  # before there is a container that a broken installation would leave
     prepared = prepare(engine, request)
-    for notice in () if quiet else prepared.composed.notices:
-        sys.stderr.write(f"chrun: {notice}\n")
-    if not quiet and sys.stderr.isatty():
-        sys.stderr.write(f"chrun: {prepared.summary}\n")
-    if not parsed.flag("interactive"):
-        _close_input()
-    sys.stderr.flush()
-    return _become(engine, request, prepared, init_fd)
-
-
-def _become(engine: Engine, request: RunRequest, prepared: Prepared, init_fd: int) -> NoReturn:
-    from chrun.runtime.launch import become
-
     try:
-        gate_fd = -1
-        if request.receipt or request.require:
-            from chrun.cli.gate import start_inspector
-
-            gate_fd = start_inspector(prepared, request)
-        become(prepared.composed.encoded, prepared.launch, init_fd, gate_fd=gate_fd)
+        if not quiet:
+            _tell(prepared)
+        if not parsed.flag("interactive"):
+            _close_input()
+        _become(request, prepared, init_fd)
     except BaseException:
         os.close(prepared.launch.hold_fd)
         engine.clear_up()  # the container's directory, which is nobody's now
         raise
+
+
+def _tell(prepared: Prepared) -> None:
+    said = prepared.composed.notices
+    if sys.stderr.isatty():
+        said += (prepared.summary,)
+    if said:
+        from chrun.cli.output import printable  # most runs in scripts say nothing
+
+        sys.stderr.writelines(f"chrun: {printable(line)}\n" for line in said)
+        sys.stderr.flush()
+
+
+def _become(request: RunRequest, prepared: Prepared, init_fd: int) -> NoReturn:
+    from chrun.runtime.launch import become
+
+    gate_fd = -1
+    if request.receipt or request.require:
+        from chrun.cli.gate import start_inspector
+
+        gate_fd = start_inspector(prepared, request)
+    become(prepared.composed.encoded, prepared.launch, init_fd, gate_fd=gate_fd)
 
 
 def _check_terminal(request: RunRequest, *, interactive: bool) -> None:
