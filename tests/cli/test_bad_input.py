@@ -46,7 +46,7 @@ def small(**options):
         (["run", "--require", "memory=1g", "busybox"], ["did you mean memory<=?"]),
         (["run", "--cap-add", "FOO", "busybox"], ["'FOO'", "capabilities(7) lists them"]),
         (["rm", "x"], ["has no command 'rm'", 'see "chrun --help"']),
-        (["volume", "cretae"], ["volume has no command 'cretae'", "did you mean create?"]),
+        (["volume", "creat"], ["volume has no command 'creat'", "did you mean create?"]),
         (["run", "-w", "relative", "busybox"], ["-w must be an absolute path"]),
         (["run", "--hostname", "a b", "busybox"], ["cannot set host name"]),
         (["run", "--platform", "linux//", "busybox"], ["cannot parse platform"]),

@@ -49,7 +49,7 @@ def test_what_chrun_does_not_have_is_no_mistyped_option(word):
 @pytest.mark.parametrize(
     ("word", "meant"),
     [("rnu", "run"), ("imgaes", "images"), ("image", "images"), ("pul", "pull"),
-     ("exlpain", "explain"), ("inof", "info"), ("vol", "volume"), ("vresion", "version")],
+     ("exlpain", "explain"), ("inof", "info"), ("vol", "volume"), ("versn", "version")],
 )  # fmt: skip
 def test_a_mistyped_command_is_recognized(word, meant):
     assert guess(word, COMMANDS) == meant
