@@ -21,9 +21,9 @@ BOMB = "i=0; while [ $i -lt 200 ]; do sleep 5 & i=$((i+1)); done; wait"
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind():
-    before = set(left_behind(0))
+    before = left_behind(seconds=0)
     yield
-    assert set(left_behind()) <= before
+    assert left_behind(before) == []
 
 
 @needs("root", "cgroups")

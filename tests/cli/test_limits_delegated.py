@@ -18,7 +18,7 @@ _TIMEOUT_SECONDS = 60
 @pytest.fixture
 def run(chrun):
     """Run chrun in the cgroups that were given, and see that it leaves nothing in them."""
-    before = set(left_behind(0))
+    before = left_behind(seconds=0)
 
     def run(*words):
         return subprocess.run(
@@ -31,7 +31,7 @@ def run(chrun):
         )
 
     yield run
-    assert set(left_behind()) <= before
+    assert left_behind(before) == []
 
 
 def test_a_users_memory_hog_is_killed_and_the_reason_is_told(run, box):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 ROOT = Path("/sys/fs/cgroup")
 UNIFIED = next(
@@ -43,12 +43,12 @@ def honours_weights() -> bool:
     return any("[bfq]" in path.read_text() for path in schedulers)
 
 
-def left_behind(seconds: float = 2) -> list[Path]:
+def left_behind(before: Iterable[Path] = (), *, seconds: float = 2) -> list[Path]:
     """Find the cgroups of chrun's containers in which nothing is any more, and stay so.
 
-    Somebody else's container may be about to begin or to end.
+    Those of `before` are not waited for. Somebody else's container may be about to begin or to end.
     """
-    empty = _empty_ones()
+    empty = _empty_ones() - set(before)
     end = time.monotonic() + seconds
     while empty and time.monotonic() < end:
         time.sleep(0.05)
