@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.chrun import Chrun
-from tests.support.podman import (
-    end_pause_process,
-    podman_environment,
-    remove_empty_cgroups,
-)
+from tests.support.podman import podman_environment
 from tests.support.probe import make_probe_rootfs
 
 if TYPE_CHECKING:
@@ -31,7 +27,5 @@ def own_chrun(tmp_path_factory: pytest.TempPathFactory) -> Chrun:
 
 @pytest.fixture(scope="session")
 def podman_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    directory = tmp_path_factory.mktemp("podman")
-    yield podman_environment(directory)
-    end_pause_process(directory)
-    remove_empty_cgroups()
+    with podman_environment(tmp_path_factory.mktemp("podman")) as environment:
+        yield environment
