@@ -4,6 +4,7 @@
  *     calls all            every number below 600, with arguments that no call can use
  *     calls NUMBER ARGUMENT...
  *     calls i386 NUMBER    by int 0x80: the ABI of 32-bit programs
+ *     calls stay NUMBER ARGUMENT...    in this process itself, which then stays
  *
  * A result is 0 for success, else the errno, else -n for a child that signal n ended. */
 #define _GNU_SOURCE
@@ -85,7 +86,8 @@ int main(int argc, char **argv)
 {
 	long arguments[ARGUMENTS] = { 0 };
 	int is_i386 = argc > 2 && !strcmp(argv[1], "i386");
-	char **word = argv + 1 + is_i386;
+	int stays = argc > 2 && !strcmp(argv[1], "stay");
+	char **word = argv + 1 + is_i386 + stays;
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	if (argc < 2)
@@ -98,6 +100,10 @@ int main(int argc, char **argv)
 
 	for (int i = 0; word[i + 1] && i < ARGUMENTS; i++)
 		arguments[i] = (long)strtoul(word[i + 1], NULL, 0);
+	if (stays) {
+		printf("%ld %ld\n", number, -call_natively(number, arguments));
+		pause();
+	}
 	printf("%ld %d\n", number,
 	       try_in_child(is_i386 ? call_i386 : call_natively, number, arguments));
 	return 0;

@@ -173,7 +173,14 @@ class Engine:
 
 
 def release(directory: str) -> None:
-    """Free what a dead container still has of the machine: its cgroups. OSError."""
+    """Free what a container still has of the machine whose monitor is dead. OSError.
+
+    Its first process, if it outlived that, and its cgroups.
+    """
+    if os.path.islink(f"{directory}/process"):
+        from chrun.engine.outliving import end_first_process
+
+        end_first_process(directory)
     list_path = f"{directory}/cgroups"
     if os.path.exists(list_path):
         from chrun.linux.cgroup_removal import remove_cgroups

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from chrun.engine.outliving import end_first_process
 from chrun.engine.subid_trial import read_text
 from chrun.engine.subordinate import SUBID_PATHS
 from chrun.errors import UnsupportedError
@@ -89,14 +90,19 @@ def example_maps() -> IdMaps:
 
 
 def _lives(container_dir: str) -> bool:
-    """Say whether a container runs, or is kept with files that may belong to its ids."""
+    """Say whether a container runs, or is kept with files that may belong to its ids.
+
+    One that outlived its monitor is ended, or two would have the same ids. OSError.
+    """
     try:
         unlocked = try_hold(container_dir, shared=True)
     except FileNotFoundError:
         return False
-    if unlocked:
-        unlocked.release()
-    return not unlocked or os.path.islink(f"{container_dir}/kept")
+    if not unlocked:
+        return True
+    unlocked.release()
+    end_first_process(container_dir)
+    return os.path.islink(f"{container_dir}/kept")
 
 
 def _candidates(paths: tuple[str, str]) -> Iterator[tuple[int, int]]:

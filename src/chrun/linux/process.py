@@ -204,6 +204,20 @@ def start_time(pid: int) -> int | None:
     return int(words[19])
 
 
+def leads_namespace(pid: int, started: int) -> bool:
+    """Say whether a process that started then lives, the first of a pid namespace below this one.
+
+    As a zombie it has ended, and all that was in its namespace: pid_namespaces(7).
+    """
+    try:
+        status = parse_status(_read(pid, "status"))
+    except OSError:
+        return False
+    numbers = status.get("NSpid", "").split()
+    is_first = len(numbers) > 1 and numbers[-1] == "1"
+    return is_first and status["State"][:1] not in "ZX" and start_time(pid) == started
+
+
 def parse_id_map(text: str) -> tuple[IdMapping, ...]:
     """Read the lines of a uid_map or gid_map file (user_namespaces(7))."""
     return tuple(IdMapping(*map(int, line.split())) for line in text.splitlines())
