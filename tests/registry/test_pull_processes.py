@@ -69,9 +69,13 @@ def test_who_waits_takes_over_when_the_other_is_killed(store, registry, several)
 def test_killed_at_any_moment_a_pull_leaves_a_sound_store_and_goes_on(store, registry, several):
     root, name = store.layout.root, f"{registry.host}/several"
     moments = random.Random(2026)
+    began = time.monotonic()
+    chrun(root, "pull", "-q", name).communicate(timeout=60)
+    whole = time.monotonic() - began
+    _forget(store)
     for _ in range(_KILLS):
         process = chrun(root, "pull", "-q", name)
-        time.sleep(moments.uniform(0, 1.2))
+        time.sleep(moments.uniform(0, whole))
         process.kill()
         process.communicate()
         assert_sound(store.layout)
