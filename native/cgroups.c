@@ -2,12 +2,11 @@
 #define _GNU_SOURCE
 #include "cgroups.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "cgroup_removal.h"
 #include "device_filter.h"
 #include "files.h"
 #include "kernel.h"
@@ -17,7 +16,6 @@ enum {
 	OWN = '@',            /* before a mount point: the monitor's own cgroup below it */
 	OPTIONAL = '?',       /* before a setting: its file may be missing */
 	MAX_BYTES = 4096,     /* of the files that are read: what /proc and cgroups show of a page */
-	PATIENCE_MS = 10000,  /* until what was killed has left its cgroup */
 };
 
 static struct line name_of(const struct cgroups *groups, const char *suffix)
@@ -283,37 +281,11 @@ bool cgroups_ran_out(const struct cgroups *groups)
 	return found && strtoul(found + strlen(key), NULL, 10) > 0;
 }
 
-/* Kill all that is in a cgroup: by the one word that the kernel has for it since Linux 5.14, or one
- * by one, which has to be repeated as long as they multiply. */
-static void kill_all(const struct cgroup *group)
-{
-	char processes[MAX_BYTES], *next = processes;
-
-	if (write_file(group->here, "cgroup.kill", "1") == 0)
-		return;
-	if (read_file(group->here, "cgroup.procs", processes) < 0)
-		return;
-	for (char *end; (end = strchr(next, '\n')); next = end + 1) {
-		pid_t pid = (pid_t)strtol(next, NULL, 10);
-
-		if (pid > 0) /* 0 is somebody of another pid namespace, and to kill(2) it is us */
-			(void)kill(pid, SIGKILL); /* it may be gone: as wanted */
-	}
-}
-
 static int remove_one(const struct cgroups *groups, const struct cgroup *group)
 {
-	const struct timespec millisecond = { 0, 1000000 };
 	struct line name = name_of(groups, "");
-	const char *text = text_of(&name);
-	int error = result(unlinkat(group->above, text, AT_REMOVEDIR));
 
-	for (int tries = 0; error == -EBUSY && tries < PATIENCE_MS; tries++) {
-		kill_all(group);
-		(void)nanosleep(&millisecond, NULL);
-		error = result(unlinkat(group->above, text, AT_REMOVEDIR));
-	}
-	return error == -ENOENT ? 0 : error;
+	return cgroup_remove(group->above, text_of(&name), group->here);
 }
 
 /* Leave the monitor's own cgroup as it was found: undivided, and the monitor in it. */

@@ -15,7 +15,8 @@ from tests.support.cgroups import files, first_disk, has_version_1, left_behind
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay")
-HOG = "x=0123456789abcdef; while :; do x=$x$x; done"
+# Wants four times what it gets, and ends should it get that: a lost limit costs no machine
+HOG = "x=0123456789abcdef; while [ ${#x} -lt 67108864 ]; do x=$x$x; done"
 BOMB = "i=0; while [ $i -lt 200 ]; do sleep 5 & i=$((i+1)); done; wait"
 
 
@@ -162,6 +163,7 @@ def test_the_next_command_removes_the_cgroups_of_a_monitor_that_was_killed(chrun
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=10)
     assert all(Path(path).exists() for path in listed)
+    Path(listed[0], "made/by/the-container").mkdir(parents=True)  # who had CAP_SYS_ADMIN, say
     chrun("images")
     assert not any(Path(path).exists() for path in listed)
 
@@ -230,7 +232,7 @@ def test_the_time_limit_ends_a_container_that_ignores_sigterm(chrun, box):
     script = "trap '' TERM INT HUP; sleep 1000; sleep 1000"
     done = chrun("run", "--timeout", "700ms", box, "sh", "-c", script, status=124)
     assert done.stderr == "chrun: stopped the container: its time of 700 ms is up\n"
-    assert 0.7 <= time.monotonic() - began < 10
+    assert time.monotonic() - began >= 0.7
 
 
 def test_a_time_limit_that_is_not_reached_changes_nothing(chrun, box):

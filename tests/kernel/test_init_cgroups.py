@@ -27,6 +27,7 @@ from chrun.runtime.steps import Note
 from tests.support.box import CONTAINER_ID, PATH, run_init, start_init
 from tests.support.cgroups import ROOT, UNIFIED, own_cgroups
 from tests.support.needs import needs
+from tests.support.waiting import wait_until
 
 NAME = f"chrun-{CONTAINER_ID}"
 PAGES = "hugetlb.2MB.max"
@@ -152,6 +153,19 @@ def test_whoever_is_left_in_the_cgroup_is_killed_though_it_is_no_child(tree):
 
 
 @needs("root", "cgroups 1")
+def test_cgroups_that_a_container_made_in_its_own_go_with_it(tree):
+    """With CAP_SYS_ADMIN it can; deeper than its monitor may have descriptors, too."""
+    script = f"""
+        ulimit -n 64; cd {tree}/{NAME}; mkdir -p beside/below
+        for n in $(seq 200); do mkdir .$n && cd .$n; done
+        sleep 60 & echo $! > cgroup.procs; kill -9 $$
+    """
+    done = run_init(plan_of(limited(tree, "pids.max=50"), script=script))
+    assert (done.returncode, done.stderr) == (128 + signal.SIGKILL, "")
+    assert not (tree / NAME).exists()
+
+
+@needs("root", "cgroups 1")
 def test_the_namespace_shows_the_cgroup_as_the_root(tree):
     steps = (limited(tree, "pids.max=50"), CgroupNamespace())
     done = run_init(plan_of(*steps, script="grep :pids: /proc/self/cgroup"))
@@ -174,8 +188,7 @@ def test_controllers_are_passed_on_to_the_cgroup(unified):
 @needs("root", "hugetlb")
 def test_a_cgroup_with_others_in_it_is_not_divided(unified):
     with subprocess.Popen([*entering(unified / "shell"), "sleep", "60"]) as other:
-        while not (unified / "shell" / "cgroup.procs").read_text():
-            time.sleep(0.01)
+        wait_until((unified / "shell" / "cgroup.procs").read_text)
         notes = (Note(errno.EBUSY, "others are in it"),)
         step = limited(unified / "shell", f"{PAGES}=4194304", controllers=("hugetlb",), notes=notes)
         (unified / "cgroup.subtree_control").write_text("+hugetlb")
@@ -228,7 +241,7 @@ def test_the_deadline_kills_and_the_status_is_timeouts(box):
     plan = box.plan("sh", "-c", "trap '' TERM; sleep 1000", after=[Deadline(300, "300 ms")])
     began = time.monotonic()
     done = run_init(plan)
-    assert 0.3 <= time.monotonic() - began < 10
+    assert time.monotonic() - began >= 0.3
     assert (done.returncode, done.stderr) == (
         124,
         "chrun: stopped the container: its time of 300 ms is up\n",

@@ -15,7 +15,7 @@ _PAUSE_SECONDS = 0.005
 def remove_cgroups(list_path: str) -> None:
     """Kill what is left in the cgroups that a file lists, one a line, and remove them and the file.
 
-    OSError for one that cannot be removed; what is gone, or is no cgroup of chrun's, is passed by.
+    With those that the container has made below them. OSError for one that cannot be removed; what is gone, or is no cgroup of chrun's, is passed by.
     """
     with open(list_path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         directories = file.read().split("\n")
@@ -29,17 +29,29 @@ def remove_cgroups(list_path: str) -> None:
 def _remove(directory: str) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
     while True:
+        deepest = _deepest(directory)
         try:
-            os.rmdir(directory)
+            os.rmdir(deepest)
         except FileNotFoundError:
             return
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > end:
                 raise
+            _kill_all(deepest)
+            time.sleep(_PAUSE_SECONDS)
         else:
-            return
-        _kill_all(directory)
-        time.sleep(_PAUSE_SECONDS)
+            if deepest == directory:
+                return
+
+
+def _deepest(directory: str) -> str:
+    """Give one of the cgroups below a cgroup that have none below them, or itself."""
+    while True:
+        with os.scandir(directory) as found:
+            below = next((entry.path for entry in found if entry.is_dir()), "")
+        if not below:
+            return directory
+        directory = below
 
 
 def _kill_all(directory: str) -> None:

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef CHRUN_CGROUP_REMOVAL_H
+#define CHRUN_CGROUP_REMOVAL_H
+
+/* Kill all that is in a cgroup and in those that a container has made below it, wait until they are
+ * gone, and remove them. `above` is the directory that it lies in by that name, `here` its own. */
+int cgroup_remove(int above, const char *name, int here);
+
+#endif
