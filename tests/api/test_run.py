@@ -18,6 +18,7 @@ from chrun.errors import CommandNotExecutableError, CommandNotFoundError, NoSuch
 from tests.support import images
 from tests.support.needs import needs
 from tests.support.registry import FakeRegistry
+from tests.support.waiting import wait_until
 
 pytestmark = needs("busybox", "overlay")
 
@@ -130,7 +131,7 @@ def test_a_time_out_kills_the_container_and_leaves_nothing(root, box):
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
         sh(root, box, "trap '' TERM INT; sleep 100 & wait; sleep 100", timeout=0.5)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50
 
 
 def test_threads_run_at_once_without_disturbing_each_other(root, box):
@@ -150,17 +151,24 @@ def test_a_container_dies_with_the_program_that_started_it(root, box):
     assert program.stdout.readline() == b"up\n"
     program.send_signal(signal.SIGKILL)
     program.communicate(timeout=10)  # the container held the pipe, too
-    deadline = time.monotonic() + 5
-    while os.listdir(f"{root}/containers") and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: os.listdir(f"{root}/containers") == [])
 
 
 def test_an_interrupt_while_waiting_ends_the_container(root, box):
-    interrupt = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
-    interrupt.start()
+    reader, writer = os.pipe()
+
+    def interrupt():
+        if os.read(reader, 3) == b"up\n":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        sh(root, box, "trap '' INT; sleep 100")
-    interrupt.join()
+        sh(root, box, "trap '' INT; echo up; sleep 100", stdout=writer)
+    os.close(writer)
+    thread.join()
+    os.close(reader)
+    assert os.listdir(f"{root}/containers") == []
 
 
 def test_images_lists_what_is_here(root, box):

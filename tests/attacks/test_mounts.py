@@ -197,8 +197,8 @@ def test_what_a_link_in_a_volume_leads_to_is_not_copied(chrun, tmp_path, victim)
 
 def test_removing_a_volume_follows_no_link(chrun, box, victim):
     """CVE-2024-23652: what its containers made of it leads the removal nowhere."""
-    script = f"ln -s {victim} /v/link; ln -s {victim}/secret /v/file; mkdir -p /v/a/b/c; ln -s .. /v/a/up"
-    chrun("run", "-v", "links:/v", box, "sh", "-c", script)
+    links = f"ln -s {victim} /v/link; ln -s {victim}/secret /v/file; ln -s .. /v/a/up"
+    chrun("run", "-v", "links:/v", box, "sh", "-c", f"mkdir -p /v/a/b/c; {links}")
     chrun("volume", "rm", "links")
     assert not (chrun.home / "volumes" / "links").exists()
 

@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import sys
 import venv
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from tests.attacks.defences import DEFENCES
 from tests.support.images import TEST_IMAGES
+from tests.support.needs import is_for_somebody_else
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,7 +50,7 @@ class Checkout:
         self._directory = directory / "checkout"
         self._build = directory / "build"
         self._python = directory / "venv" / "bin" / "python"
-        self._basetemp = directory / "tests"
+        self._basetemps = (directory / f"tests-{number}" for number in count())
         self._restore(_COPIED)
         self._make_venv(directory / "venv")
         self._build_init()
@@ -71,9 +73,10 @@ class Checkout:
 
     def play(self, tests: Iterable[str]) -> subprocess.CompletedProcess[str]:
         """Run tests until one fails."""
+        basetemp = next(self._basetemps)  # not one for all: pytest could not empty it
         options = ("-q", "-x", "-p", "no:cacheprovider", f"--timeout={_TEST_SECONDS}",
-                   f"--basetemp={self._basetemp}")  # fmt: skip
-        return subprocess.run(
+                   f"--basetemp={basetemp}")  # fmt: skip
+        done = subprocess.run(
             [self._python, "-m", "pytest", *options, *tests],
             cwd=self._directory,
             env={**os.environ, "CHRUN_TEST_IMAGES": str(TEST_IMAGES), "PYTHONPATH": ""},
@@ -81,6 +84,8 @@ class Checkout:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        _remove(basetemp)
+        return done
 
     def _restore(self, paths: Sequence[str]) -> None:
         for path in paths:
@@ -106,7 +111,9 @@ class Checkout:
         if not self._build.exists():
             self._run("meson", "setup", "-Dbuildtype=release", self._build, self._directory)
         self._run("meson", "compile", "-C", self._build)
-        shutil.copy(self._build / "native" / "chrun-init", self._directory / "src" / "chrun")
+        program = self._directory / "src" / "chrun" / "chrun-init"
+        made = shutil.copy(self._build / "native" / "chrun-init", program.with_suffix(".new"))
+        Path(made).rename(program)  # a test that failed may have left the old one running
 
     def _run(self, *command: str | Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -116,26 +123,44 @@ class Checkout:
 
 def main(words: Sequence[str]) -> int:
     """Play the defences that the words choose, and print how each went."""
-    me = "root" if os.geteuid() == 0 else "ordinary user"
     chosen = [
         defence
         for defence in DEFENCES
-        if defence.who == me and (not words or any(word in defence.attack for word in words))
+        if not is_for_somebody_else({defence.who})
+        and (not words or any(word in defence.attack for word in words))
     ]
-    with TemporaryDirectory(prefix="chrun-") as directory:
-        checkout = Checkout(Path(directory))
-        done = checkout.play(dict.fromkeys(test for each in chosen for test in each.tests))
-        if done.returncode != _ALL_PASSED:
-            print(done.stdout)
-            print("without_defences: a test fails with all defences in place")
-            return 1
-        held = [_show(defence, checkout.play_without(defence)) for defence in chosen]
+    if not chosen:
+        print("without_defences: there are none for this user")
+        return 0
+    directory = Path(mkdtemp(prefix="chrun-"))
+    try:
+        return _play(Checkout(directory), chosen)
+    finally:
+        _remove(directory)
+
+
+def _play(checkout: Checkout, chosen: Sequence[Defence]) -> int:
+    done = checkout.play(dict.fromkeys(test for each in chosen for test in each.tests))
+    if done.returncode != _ALL_PASSED:
+        print(done.stdout)
+        print("without_defences: a test fails with all defences in place")
+        return 1
+    held = [_show(defence, checkout.play_without(defence)) for defence in chosen]
     return 0 if all(held) else 1
 
 
+def _remove(directory: Path) -> None:
+    """Remove a directory, but for what subordinate ids own in it: that is left to tools/as-user."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def _failure(done: subprocess.CompletedProcess[str]) -> str:
-    """Give the line in which pytest says what was not as asserted; "" when no test failed."""
-    if done.returncode != _SOME_FAILED:
+    """Give the line in which pytest says what was not as asserted; "" when no test failed.
+
+    An error before the test, in what it needs, shows nothing of the defence.
+    """
+    *_, summary = done.stdout.splitlines() or [""]
+    if done.returncode != _SOME_FAILED or not ("failed" in summary or "passed" in summary):
         return ""
     said = [line for line in done.stdout.splitlines() if line.startswith("E  ")]
     return said[0][1:].strip() if said else "failed"

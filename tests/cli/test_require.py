@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pexpect
@@ -13,6 +12,7 @@ import pytest
 
 from tests.support.box import IS_ROOT
 from tests.support.needs import IDENTITIES, needs
+from tests.support.waiting import wait_until
 
 pytestmark = needs("busybox", "overlay")
 
@@ -207,13 +207,6 @@ def stands_traced(pid):
         )
     except FileNotFoundError:
         return False
-
-
-def wait_until(true):
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

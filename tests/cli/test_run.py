@@ -6,11 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
 from tests.support.needs import needs
+from tests.support.waiting import is_abandoned, wait_until
 
 pytestmark = needs("busybox", "overlay")
 
@@ -168,10 +168,13 @@ def test_pid_1_is_the_command_and_it_sees_nobody_else(chrun, box):
 
 
 def test_init_is_pid_1_and_reaps_orphans(chrun, box):
-    script = "echo $$; (sleep 0.1 &) ; sleep 0.4; ls -d /proc/[0-9]* | wc -l; true"
-    pid, count = sh(chrun, box, script, "--init").split()
-    assert pid != "1"
-    assert int(count) <= 4  # init, sh, ls, wc: no zombie
+    # the orphan closes the fifo when it ends, and is then nobody's but PID 1's
+    script = """
+        echo $$; mkfifo /f; (sh -c 'echo $$; exec sleep 0.1' > /f &); exec 3< /f
+        read orphan <&3; cat <&3
+        while [ -e /proc/$orphan ]; do :; done
+    """
+    assert sh(chrun, box, script, "--init").strip() != "1"
 
 
 def test_no_descriptor_of_ours_is_open_inside(chrun, box):
@@ -220,7 +223,8 @@ def test_killing_the_monitor_kills_the_container_and_the_next_command_clears_up(
     assert running.stdout.readline() == "up\n"
     running.kill()
     running.communicate(timeout=10)  # the pipes close when the container is dead
-    assert chrun.leftovers() != []
+    (container,) = (chrun.home / "containers").iterdir()
+    wait_until(lambda: is_abandoned(container))
     chrun("run", box, "true")
     assert chrun.leftovers() == []
 
@@ -263,11 +267,9 @@ def test_closing_our_output_ends_the_run(chrun, box):
     running = chrun.start("run", box, "yes")
     running.stdout.read(10)
     running.stdout.close()
-    began = time.monotonic()
-    running.wait(timeout=10)
+    running.wait(timeout=20)
     running.stderr.close()
     running.stdin.close()
-    assert time.monotonic() - began < 10
     assert running.returncode != 0
 
 

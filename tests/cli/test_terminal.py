@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import termios
-import time
 
 import pexpect
 import pytest
 
 from tests.support.needs import needs
+from tests.support.waiting import has_taken, wait_until
 
 pytestmark = needs("busybox", "overlay")
 PROMPT = "/ [#$] "
@@ -66,22 +66,23 @@ def test_the_window_has_the_callers_size_and_follows_it(start, box):
     child.sendline("stty size")
     child.expect_exact("30 100")
     child.setwinsize(50, 60)
-    for _ in range(50):  # the signal takes its way through the monitor
-        child.sendline("stty size")
-        if child.expect(["50 60", "30 100"]) == 0:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the size was not passed on")
+    wait_until(lambda: has_taken(child.pid, signal.SIGWINCH))  # and only then reads on
+    child.sendline("stty size")
+    child.expect_exact("50 60")
     child.sendline("exit")
     assert ended(child) == 0
+
+
+def start_job(child):
+    """Start a job that lasts, and wait until it is in the foreground."""
+    child.sendline("sh -c 'echo $((40 + 1)); exec sleep 100'")
+    child.expect_exact("41\r\n")
 
 
 def test_interrupt_reaches_the_foreground_job_and_not_the_shell(start, box):
     child = start("run", "-qit", box, "sh")
     child.expect(PROMPT)
-    child.sendline("sleep 100")
-    time.sleep(0.3)
+    start_job(child)
     child.sendcontrol("c")
     child.expect(PROMPT)
     child.sendline("echo still $((40 + 2))")
@@ -93,8 +94,7 @@ def test_interrupt_reaches_the_foreground_job_and_not_the_shell(start, box):
 def test_job_control_stops_and_continues_a_job(start, box):
     child = start("run", "-qit", box, "sh")
     child.expect(PROMPT)
-    child.sendline("sleep 100")
-    time.sleep(0.3)
+    start_job(child)
     child.sendcontrol("z")
     child.expect("Stopped")
     child.sendline("kill %1; fg")
@@ -133,10 +133,7 @@ def test_a_terminal_that_hangs_up_ends_the_container(start, box, chrun):
     child = start("run", "-qit", box, "sh")
     child.expect(PROMPT)
     child.close(force=False)
-    deadline = time.monotonic() + 10
-    while chrun.leftovers() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert chrun.leftovers() == []
+    wait_until(lambda: chrun.leftovers() == [])
 
 
 def test_all_output_arrives_before_the_end(start, box):

@@ -16,6 +16,7 @@ from chrun.runtime.steps import Capabilities, NoNewPrivileges
 from tests.support.box import CONTAINER_ID, INIT, TIMEOUT_SECONDS, open_plan, start_init
 from tests.support.filters import without_call
 from tests.support.needs import needs
+from tests.support.waiting import wait_until
 
 pytestmark = needs("busybox", "overlay")
 
@@ -45,7 +46,10 @@ class Guarded:
 
     def end(self):
         with self.gate:
-            out, err = self.process.communicate(timeout=TIMEOUT_SECONDS)
+            try:
+                out, err = self.process.communicate(timeout=TIMEOUT_SECONDS)
+            finally:
+                self.process.kill()  # a no-op, but where a test fails
         return self.process.returncode, out, err
 
 
@@ -152,11 +156,7 @@ def test_a_killed_monitor_takes_who_stands_at_the_gate_along(box, init):
     pid = guarded.arrive()
     guarded.process.kill()
     assert guarded.end()[1:] == ("", "")
-    for _ in range(200):
-        if not Path(f"/proc/{pid}").exists():
-            break
-        time.sleep(0.01)
-    assert not Path(f"/proc/{pid}").exists()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 @BOTH

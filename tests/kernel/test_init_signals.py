@@ -14,6 +14,7 @@ from chrun.runtime.plan import RemoveTree
 from chrun.runtime.steps import Bind, User
 from tests.support.box import TIMEOUT_SECONDS, start_init
 from tests.support.needs import needs
+from tests.support.waiting import has_taken, unread_bytes, wait_until
 
 pytestmark = needs("busybox", "overlay")
 
@@ -56,13 +57,6 @@ def state_of(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("init", [False, True])
 def test_a_signal_ends_a_container_that_does_nothing_about_it(box, number, init):
@@ -82,8 +76,7 @@ def test_a_signal_that_is_caught_is_the_containers_to_handle(box, init):
 def test_a_signal_that_is_ignored_does_nothing(box):
     process = start(box, "trap '' TERM; trap 'exit 9' USR1; " + READY)
     process.terminate()
-    time.sleep(0.2)
-    assert process.poll() is None
+    wait_until(lambda: has_taken(process.pid, signal.SIGTERM))
     process.send_signal(signal.SIGUSR1)
     assert end(process)[0] == 9
 
@@ -142,7 +135,7 @@ def test_the_end_of_the_lifeline_ends_the_container_and_cleans_up(box, tmp_path,
     reader, writer = os.pipe()
     process = start(
         box,
-        READY,
+        f"trap 'echo alive' USR1; {READY}",
         init=init,
         words=(f"lifeline={reader}", f"scratch={scratch}"),
         fds=(reader,),
@@ -150,8 +143,9 @@ def test_the_end_of_the_lifeline_ends_the_container_and_cleans_up(box, tmp_path,
     )
     os.close(reader)
     os.write(writer, b"bytes do not matter")
-    time.sleep(0.1)
-    assert process.poll() is None
+    wait_until(lambda: unread_bytes(writer) == 0)
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout.readline() == "alive\n"
     os.close(writer)
     assert end(process)[0] == 137
     assert not scratch.exists()
