@@ -43,7 +43,7 @@ def honours_weights() -> bool:
     return any("[bfq]" in path.read_text() for path in schedulers)
 
 
-def left_behind(before: Iterable[Path] = (), *, seconds: float = 2) -> list[Path]:
+def left_behind(before: Iterable[Path] = (), *, seconds: float = 10) -> list[Path]:
     """Find the cgroups of chrun's containers in which nothing is any more, and stay so.
 
     Those of `before` are not waited for. Somebody else's container may be about to begin or to end.
