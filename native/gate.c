@@ -11,11 +11,11 @@
 #include "kernel.h"
 
 /* Headers of C libraries disagree on these; ptrace(2) has the numbers. */
-enum { STOP_EXEC = 4, STOP_FORK = 1, STOP_GROUP = 128 };
+enum { STOP_EXEC = 4, STOP_FORK = 1, STOP_CLONE = 3, STOP_GROUP = 128 };
 
 /* A process that is held dies with the monitor: it must not run unseen. */
 static const uintptr_t options =
-	PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK;
+	PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE;
 
 /* What the inspector hears: who stands at the gate, or (pid 0) why nobody can be held; and the
  * kernel's version of Landlock, for which there is no file to read, 0 without. */
@@ -44,7 +44,7 @@ static void announce(const struct gate *g, pid_t pid, int error)
 
 void gate_hold(struct gate *g, pid_t pid, int child)
 {
-	int error = request(PTRACE_SEIZE, pid, options);
+	int error = g->held == pid ? 0 : request(PTRACE_SEIZE, pid, options);
 
 	if (!error)
 		error = send(child, "", 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
@@ -61,7 +61,8 @@ int gate_begin(int monitor)
 	return recv(monitor, &word, sizeof(word), 0) == sizeof(word) ? 0 : -EPIPE;
 }
 
-/* With a PID 1 before it, the command is what the first process forks. */
+/* With a PID 1 before it, the command is what the first process forks; where namespaces are joined,
+ * the first process is what the one in between clones. */
 static void follow_child(struct gate *g)
 {
 	unsigned long child = 0;
@@ -90,6 +91,7 @@ static void take_stop(struct gate *g, int status)
 		announce(g, g->held, 0);
 		return;
 	case STOP_FORK:
+	case STOP_CLONE:
 		follow_child(g);
 		return;
 	case STOP_GROUP:
@@ -97,6 +99,26 @@ static void take_stop(struct gate *g, int status)
 		return;
 	default:
 		(void)request(PTRACE_CONT, g->held, (uintptr_t)number);
+	}
+}
+
+void gate_hold_between(struct gate *g, pid_t between)
+{
+	if (request(PTRACE_SEIZE, between, options) == 0)
+		g->held = between;
+}
+
+void gate_follow(struct gate *g, pid_t between)
+{
+	int status;
+
+	while (g->held == between) {
+		pid_t waited = waitpid(between, &status, __WALL);
+
+		if (waited > 0 && WIFSTOPPED(status))
+			take_stop(g, status);
+		else if (waited > 0 || errno != EINTR)
+			g->held = 0; /* it ended without a child */
 	}
 }
 

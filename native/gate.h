@@ -17,7 +17,13 @@ struct gate {
 
 enum gate_answer { GATE_SILENT, GATE_OPEN, GATE_SHUT };
 
-/* In the monitor: hold a new process, and let it begin. Where ptrace(2) is refused the inspector is
+/* In the monitor, where namespaces are joined: hold who is to clone the first process in them, as
+ * long as nobody there sees it, and follow to that one, which is held from its beginning. Where
+ * ptrace(2) is refused nothing happens; gate_hold tells then. */
+void gate_hold_between(struct gate *g, pid_t between);
+void gate_follow(struct gate *g, pid_t between);
+
+/* In the monitor: hold a new process, unless it is held, and let it begin. Where ptrace(2) is refused the inspector is
  * told so, and the process does not begin. `child` is the monitor's end of their socket. */
 void gate_hold(struct gate *g, pid_t pid, int child);
 

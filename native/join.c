@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "kernel.h"
@@ -97,13 +98,28 @@ struct answer {
 	uint32_t position;
 };
 
+/* Keep this process, in which the machine's files are still in sight, and what it clones from being
+ * looked into by a joined container that has CAP_SYS_PTRACE in its user namespace (CVE-2016-9962).
+ * execve(2) ends it. */
+static int hide_from_joined(void)
+{
+	return result(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+}
+
 /* A pid namespace is joined by children alone, so somebody in between joins; what it starts is the
- * monitor's child all the same. It ends at once. Gives 0 in the container's first process. */
-static int start_between(const struct plan *plan, uint64_t namespaces, bool is_held, int told)
+ * monitor's child all the same. It ends at once. Gives 0 in the container's first process.
+ *
+ * It hides once the monitor has had the time to hold it, and before anybody else sees it or what it
+ * starts: what is hidden an ordinary user's monitor could not hold any more. */
+static int start_between(const struct plan *plan, uint64_t namespaces, int told)
 {
 	struct answer answer = { 0, 0 };
-	int error = is_held ? 0 : hide_from_joined(); /* the monitor could not hold it any more */
+	char word;
+	int error;
 
+	if (recv(told, &word, sizeof(word), 0) != sizeof(word))
+		_exit(1); /* the monitor is dead */
+	error = hide_from_joined();
 	if (!error)
 		error = join_all(plan, &answer.position);
 	if (error)
@@ -117,10 +133,14 @@ static int start_between(const struct plan *plan, uint64_t namespaces, bool is_h
 	_exit(write(told, &answer, sizeof(answer)) != sizeof(answer));
 }
 
-static pid_t hear_between(int told, pid_t between, uint32_t *position)
+static pid_t hear_between(int told, pid_t between, struct gate *gate, uint32_t *position)
 {
 	struct answer answer = { -ECHILD, 0 };
 
+	if (gate->fd >= 0)
+		gate_hold_between(gate, between);
+	if (send(told, "", 1, MSG_NOSIGNAL) == 1)
+		gate_follow(gate, between);
 	if (read(told, &answer, sizeof(answer)) != sizeof(answer))
 		answer.pid = -ECHILD;
 	while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
@@ -129,12 +149,7 @@ static pid_t hear_between(int told, pid_t between, uint32_t *position)
 	return answer.pid;
 }
 
-int hide_from_joined(void)
-{
-	return result(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-}
-
-pid_t start_process(const struct plan *plan, uint64_t namespaces, bool is_held,
+pid_t start_process(const struct plan *plan, uint64_t namespaces, struct gate *gate,
 		    uint32_t *position)
 {
 	struct record record;
@@ -144,14 +159,16 @@ pid_t start_process(const struct plan *plan, uint64_t namespaces, bool is_held,
 	*position = 0;
 	if (!plan_find(plan, STEP_JOIN, &record))
 		return clone_into(namespaces);
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	between = clone_into(0);
-	if (between == 0)
-		return start_between(plan, namespaces, is_held, ends[1]);
+	if (between == 0) {
+		close(ends[0]);
+		return start_between(plan, namespaces, ends[1]);
+	}
 	close(ends[1]);
 	if (between > 0)
-		between = hear_between(ends[0], between, position);
+		between = hear_between(ends[0], between, gate, position);
 	close(ends[0]);
 	return between;
 }

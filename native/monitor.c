@@ -126,7 +126,7 @@ static int start(struct monitor *m, uint32_t *position)
 		return error;
 	m->child = ends[0];
 	m->peer = ends[1];
-	m->pid = start_process(m->plan, m->namespaces, m->gate.fd >= 0, position);
+	m->pid = start_process(m->plan, m->namespaces, &m->gate, position);
 	if (m->pid == 0) {
 		close(m->child);
 		run_container(m->plan, m->options, &m->command, m->peer);

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
+import struct
 import subprocess
 import time
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from chrun.runtime.namespaces import Join, Loopback, SharedMemory, Sysctl
 from chrun.runtime.plan import NAMESPACES, Clone
 from chrun.runtime.steps import Base, Bind, Link, Mount, Symlink
 from chrun.runtime.trees import Place
-from tests.support.box import IS_ROOT, run_init, start_init
+from tests.support.box import IS_ROOT, TIMEOUT_SECONDS, run_init, start_init
 from tests.support.needs import needs
 
 if TYPE_CHECKING:
@@ -124,18 +126,49 @@ def _runs(pid: int) -> bool:
 
 
 @needs("ordinary user")  # whose containers have a user namespace, where capabilities end
-def test_cve_2016_9962_who_joins_is_not_looked_into_while_it_is_outside(box, tmp_path):
-    """CVE-2016-9962: CAP_SYS_PTRACE in a container must not lead to the machine's files."""
+@pytest.mark.parametrize("gated", [False, True], ids=["at once", "behind a gate"])
+def test_cve_2016_9962_who_joins_is_not_looked_into_while_it_is_outside(box, tmp_path, gated):
+    """CVE-2016-9962: CAP_SYS_PTRACE in a container must not lead to the machine's files.
+
+    From the very beginning, wherever in the plan the step that joins stands.
+    """
     secret = tmp_path / "secret"
     secret.touch()
     spy = f"while :; do for p in /proc/[0-9]*; do test -e $p/root{secret} && echo $p; done; done &"
     long = tuple(Symlink("/", f"link-{number}") for number in range(3000))
     with other_container(box, script=spy, said=(seen := [])) as other:
         plan = joining(box, other, "pid", argv=["true"])
-        steps = [*plan.steps]
+        (join,) = (step for step in plan.steps if isinstance(step, Join))
+        steps = [step for step in plan.steps if step is not join]
         base = next(place for place, step in enumerate(steps) if isinstance(step, Base)) + 1
-        assert run_init(plan.replace(steps=(*steps[:base], *long, *steps[base:]))).returncode == 0
+        plan = plan.replace(steps=(*steps[:base], *long, join, *steps[base:]))
+        run = run_gated if gated else run_init
+        assert run(plan).returncode == 0
     assert seen == [""]
+
+
+def run_gated(plan):
+    """Run a plan whose command is let go as soon as it stands at its gate."""
+    inspector, gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with inspector, gate:
+        process = start_init(plan, f"gate={gate.fileno()}", fds=(gate.fileno(),))
+        inspector.settimeout(TIMEOUT_SECONDS)
+        pid, error, _landlock = struct.unpack("<3I", inspector.recv(12))
+        assert (pid > 0, error) == (True, 0)
+        inspector.send(b"+")
+        process.communicate(timeout=TIMEOUT_SECONDS)
+    return process
+
+
+@needs("ordinary user")
+def test_who_joins_what_cannot_be_joined_is_told_so_behind_a_gate_too(box):
+    with other_container(box) as (process, started):
+        plan = joining(box, (process, started + 1), "pid", argv=["true"])
+        inspector, gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with inspector, gate:
+            done = run_init(plan, f"gate={gate.fileno()}", fds=(gate.fileno(),))
+    assert done.returncode == 125
+    assert "that container has ended meanwhile" in done.stderr
 
 
 def test_signals_reach_who_joined_a_pid_namespace(box):

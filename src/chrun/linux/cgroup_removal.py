@@ -15,7 +15,8 @@ _PAUSE_SECONDS = 0.005
 def remove_cgroups(list_path: str) -> None:
     """Kill what is left in the cgroups that a file lists, one a line, and remove them and the file.
 
-    With those that the container has made below them. OSError for one that cannot be removed; what is gone, or is no cgroup of chrun's, is passed by.
+    With those that the container has made below them. OSError for one that cannot be removed; what
+    is gone, or is no cgroup of chrun's, is passed by.
     """
     with open(list_path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         directories = file.read().split("\n")
