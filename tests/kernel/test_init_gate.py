@@ -26,9 +26,11 @@ BOTH = pytest.mark.parametrize("init", [False, True], ids=["alone", "behind PID 
 class Guarded:
     """A container with a gate, and the inspector's end of the socket."""
 
-    def __init__(self, plan, *words, fds=(), **options):
+    def __init__(self, plan, *words, fds=(), early=None, **options):
         self.gate, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
+            if early is not None:
+                self.gate.send(early)
             fds = (other.fileno(), *fds)
             words = (f"gate={other.fileno()}", *words)
             self.process = start_init(plan, *words, fds=fds, **options)
@@ -120,9 +122,7 @@ def test_without_an_inspector_nothing_runs(box, init):
 
 
 def test_a_word_that_comes_too_early_opens_nothing(box):
-    guarded = Guarded(box.plan("sh", "-c", "echo ran"))
-    guarded.gate.send(b"+")
-    status, out, _ = guarded.end()
+    status, out, _ = Guarded(box.plan("sh", "-c", "echo ran"), early=b"+").end()
     assert (status, out) == (125, "")
 
 
