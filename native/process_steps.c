@@ -49,9 +49,11 @@ int step_user(struct container *c, const struct field *f)
 	uid_t uid = (uid_t)f[0].number;
 	gid_t gid = (gid_t)f[1].number;
 	bool keep_groups = f[3].number;
+	bool is_whole = uid == f[0].number && gid == f[1].number;
 	int error = keep_groups ? 0 : set_groups(f[2].list, f[2].length);
 
-	if (uid != f[0].number || gid != f[1].number)
+	/* cut to 32 bits it could be root's; and -1 would leave root what it is */
+	if (!is_whole || uid == (uid_t)-1 || gid == (gid_t)-1)
 		return -EINVAL;
 	/* /dev/stdout leads to the terminal, and the user opens it anew */
 	if (!error && c->has_terminal)

@@ -213,6 +213,14 @@ def test_the_user_has_the_ids_and_groups_it_was_given(box):
 
 
 @needs("root")
+@pytest.mark.parametrize("ids", [(2**32 - 1, 0), (0, 2**32 - 1), (2**32, 0), (0, 2**32)])
+def test_ids_that_would_leave_root_what_it_is_are_refused(box, ids):
+    """CVE-2024-40635: -1 is no change for setresuid(2), and 2^32 would be cut to 0."""
+    done = run_init(box.plan("id", after=[User(*ids, (), False)]))
+    assert (done.returncode, done.stdout) == (125, "")
+
+
+@needs("root")
 def test_no_groups_means_no_groups(box):
     assert box.sh("id -G", after=[User(1000, 1000, (), False)]) == "1000\n"
 

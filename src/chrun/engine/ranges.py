@@ -45,9 +45,9 @@ class RangeClaim:
             raise store_error(f"write down which ids are taken in {directory}", error) from error
 
     def __enter__(self) -> Self:
-        taken = {int(name.split("-")[0]) for name in self._living()}
+        taken = tuple(tuple(map(int, name.split("-"))) for name in self._living())
         for uid, gid in _candidates(self._paths):
-            if uid not in taken:
+            if not any(_meet(uid, users) or _meet(gid, groups) for users, groups in taken):
                 self._name = f"{uid}-{gid}"
                 self.maps = IdMaps(
                     (IdMapping(0, uid, RANGE_SIZE),), (IdMapping(0, gid, RANGE_SIZE),)
@@ -103,6 +103,11 @@ def _lives(container_dir: str) -> bool:
     unlocked.release()
     end_first_process(container_dir)
     return os.path.islink(f"{container_dir}/kept")
+
+
+def _meet(first: int, other: int) -> bool:
+    """Say whether ranges that begin there share an id; files may have been changed in between."""
+    return abs(first - other) < RANGE_SIZE
 
 
 def _candidates(paths: tuple[str, str]) -> Iterator[tuple[int, int]]:

@@ -72,6 +72,14 @@ def test_a_kept_container_keeps_its_range(layout, given):
     assert claim(given) == SECOND
 
 
+@pytest.mark.parametrize("changed", [0, 1], ids=["users", "groups"])
+def test_no_id_is_given_twice_where_what_is_given_was_changed_meanwhile(layout, given, changed):
+    taken = claim(given, create_container(layout, ""))[changed]
+    first = taken + 65536 - 1  # one id is left of those that are taken
+    Path(given[changed]).write_text(f"containers:{first}:131072\n")
+    assert claim(given)[changed] == first + 65536
+
+
 def test_a_range_maps_65536_users_and_groups(given):
     with RangeClaim(taken_dir(given), given) as claimed:
         assert claimed.maps.uids == (IdMapping(0, FIRST[0], 65536),)
