@@ -95,6 +95,8 @@ attacks: $(VENV)/installed $(VENV)/test-packages
 	@if [ "$$(id -u)" = 0 ]; then \
 		echo "once more, as an ordinary user"; \
 		tools/as-user python -m tests.attacks.without_defences $(ATTACKS); \
+		echo "and as one who has subordinate ids"; \
+		tools/as-user --subids python -m tests.attacks.without_defences $(ATTACKS); \
 	fi
 
 # Tests that want an older kernel, all of cgroup v2, or systemd, in an emulated machine of Debian's;
