@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install lint types unit native fuzz suite attacks test-vm clean
+.PHONY: help demo test check bench install set-up lint types unit sanitized native fuzz suite \
+	suite-own suite-user suite-subids attacks test-vm clean
 
 VENV := .venv
 PYTHON ?= $(shell tools/find-python)
@@ -33,7 +34,8 @@ demo: $(VENV)/installed
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	@$(VENV)/bin/python -m demo
 
-test: check native fuzz suite test-vm
+# The longest first, for who plays several at once (.ci/run); what is quick to say no comes before all
+test: check test-vm suite native fuzz
 
 check: lint types unit
 
@@ -41,6 +43,10 @@ bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks $(BENCH)
 
 install: $(VENV)/installed
+
+# All that `make test` installs and makes, for who plays several of its parts at once: package
+# managers want to be alone, and so do who write what others read
+set-up: $(VENV)/installed $(VENV)/test-packages $(VENV)/vm-packages sanitized
 
 lint: $(VENV)/tools
 	ruff check .
@@ -56,15 +62,16 @@ unit: $(VENV)/tools
 	PYTHONPATH=src $(PYTEST) -q tests/unit
 
 # chrun-init under its own tests, with the address and undefined-behaviour sanitizers watching
-native: $(SANITIZED)/build.ninja $(VENV)/installed
-	meson compile -C $(SANITIZED)
+native: sanitized $(VENV)/installed
 	CHRUN_TEST_SANITIZED=1 CHRUN_TEST_INIT=$(CURDIR)/$(SANITIZED)/native/chrun-init \
 		$(PYTEST) -q tests/kernel
 
 # The plan reader, with plans that nobody would write
-fuzz: $(SANITIZED)/build.ninja
-	meson compile -C $(SANITIZED)
+fuzz: sanitized
 	$(SANITIZED)/native/fuzz_plan $(FUZZ_SECONDS)
+
+sanitized: $(SANITIZED)/build.ninja
+	meson compile -C $(SANITIZED)
 
 $(SANITIZED)/build.ninja: $(VENV)/tools
 	@tools/need gcc
@@ -72,21 +79,26 @@ $(SANITIZED)/build.ninja: $(VENV)/tools
 		$(SANITIZED) >/dev/null
 
 # The whole suite; root plays it twice, the second time as somebody without any privilege, and what
-# is about containers a third time
+# is about containers a third time. They share nothing but the machine, and can be played at once.
+suite: suite-own
+ifeq ($(shell id -u),0)
+suite: suite-user suite-subids
+endif
+
 # All that is about containers but hosts played by wrappers: setuid programs do nothing in those
 OF_CONTAINERS := tests/api tests/attacks tests/cli tests/kernel \
 	--ignore=tests/cli/test_hosts.py --ignore=tests/cli/test_in_containers.py
 
-suite: $(VENV)/installed $(VENV)/test-packages
-	@status=0; \
-	$(PYTEST) $(PYTEST_OPTIONS) || status=$$?; \
-	if [ "$$(id -u)" = 0 ]; then \
-		echo "once more, as an ordinary user"; \
-		tools/as-user python -m pytest $(PYTEST_OPTIONS) || status=$$?; \
-		echo "and as one who has subordinate ids"; \
-		tools/as-user --subids python -m pytest $(PYTEST_OPTIONS) $(OF_CONTAINERS) || status=$$?; \
-	fi; \
-	exit $$status
+suite-own: $(VENV)/installed $(VENV)/test-packages
+	$(PYTEST) $(PYTEST_OPTIONS)
+
+suite-user: $(VENV)/installed $(VENV)/test-packages
+	@echo "the suite as an ordinary user"
+	tools/as-user python -m pytest $(PYTEST_OPTIONS)
+
+suite-subids: $(VENV)/installed $(VENV)/test-packages
+	@echo "the suite as one who has subordinate ids"
+	tools/as-user --subids python -m pytest $(PYTEST_OPTIONS) $(OF_CONTAINERS)
 
 # Whether the tests of attacks would notice: each defence is taken out once (tests/attacks/defences.toml);
 # ATTACKS="WORD..." plays those that have a word in their name
@@ -101,8 +113,7 @@ attacks: $(VENV)/installed $(VENV)/test-packages
 
 # Tests that want an older kernel, all of cgroup v2, or systemd, in an emulated machine of Debian's;
 # VM="GUISE TEST..." plays what it says (tests/vm)
-test-vm: $(VENV)/installed
-	@tools/need qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs
+test-vm: $(VENV)/installed $(VENV)/vm-packages
 	tools/as-root $(CURDIR)/$(VENV)/bin/python -m tests.vm $(VM)
 
 clean:
@@ -130,4 +141,8 @@ $(VENV)/test-packages: $(VENV)/tools
 		zstd mkfs.xfs=xfsprogs /usr/share/doc/busybox-static=busybox-static redis-check-rdb=redis-tools \
 		bwrap=bubblewrap runc podman
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
+	touch $@
+
+$(VENV)/vm-packages: $(VENV)/tools
+	@tools/need qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs
 	touch $@
