@@ -19,9 +19,9 @@ def resolve_identity(
 
     A name must be in the image's /etc/passwd or /etc/group, a number need not, and is never a
     name; UsageError otherwise. Without a group, the user's own and the supplementary ones of
-    /etc/group hold. `added` are more groups, by name or number. The user's own group is always a supplementary one
-    too: a process could otherwise shake it off by a setgid program, and pass where the group is
-    denied (CVE-2022-36109, CVE-2023-25173).
+    /etc/group hold. `added` are more groups, by name or number. The user's own group is always a
+    supplementary one too: a process could otherwise shake it off by a setgid program, and pass
+    where the group is denied (CVE-2022-36109, CVE-2023-25173).
     """
     name, has_group, group_name = user.partition(":")
     name = name or "0"
