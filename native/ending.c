@@ -34,7 +34,7 @@ void deadline_pass(struct monitor *m)
 
 bool may_be_ended(const struct monitor *m)
 {
-	return m->deadline >= 0 || m->outside.groups.memory;
+	return m->deadline >= 0 || m->timed_out || m->outside.groups.memory;
 }
 
 static void tell(const struct monitor *m, uint32_t position, const char *const words[3])

@@ -253,6 +253,12 @@ def test_a_caller_with_a_report_hears_of_the_deadline_there(box):
     assert report_of(plan) == (position_of(plan, Deadline), 0, "")
 
 
+@pytest.mark.parametrize("milliseconds", [1, 2, 3] * 5)
+def test_a_deadline_in_the_middle_of_the_start_is_heard_of_there_too(box, milliseconds):
+    plan = box.plan("sleep", "1000", after=[Deadline(milliseconds, "a moment")])
+    assert report_of(plan) == (position_of(plan, Deadline), 0, "")
+
+
 def test_a_report_of_a_container_that_ends_in_time_is_empty(box):
     assert report_of(box.plan("true", after=[Deadline(60_000, "60 s")])) is None
 
