@@ -264,11 +264,19 @@ def test_only_a_registry_listed_as_insecure_is_asked_over_plain_http(fresh):
 @needs("busybox", "overlay")
 def test_a_volume_over_dev_is_the_users_own_choice(chrun, box, tmp_path):
     (tmp_path / "mine").touch()
-    done = chrun("run", "-v", f"{tmp_path}:/dev", box, "ls", "/dev")
-    assert done.stdout == "mine\n"
-    assert (
-        chrun("run", "-v", f"{tmp_path}:/dev", box, "cat", "/proc/kcore", status=None).stdout == ""
+    volume = f"{tmp_path}:/dev" + (":dev" if os.geteuid() == 0 else "")
+    assert chrun("run", "-v", volume, box, "ls", "/dev").stdout == "mine\n"
+    assert chrun("run", "-v", volume, box, "cat", "/proc/kcore", status=None).stdout == ""
+
+
+@needs("busybox", "overlay", "root")
+def test_roots_volume_over_dev_wants_a_word_for_its_devices(chrun, box, tmp_path):
+    done = chrun("run", "-v", f"{tmp_path}:/dev", box, "true", status=125)
+    said, hint = done.stderr.splitlines()
+    assert said == (
+        f"chrun: cannot mount {tmp_path} on /dev: a container opens no device of a directory"
     )
+    assert f"-v {tmp_path}:/dev:dev" in hint
 
 
 @needs("busybox", "overlay")
