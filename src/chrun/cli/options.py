@@ -149,7 +149,9 @@ def _give(parsed: Parsed, option: Option, value: str | None, rest: list[str]) ->
     if not option.takes:
         if value not in {None, "true", "false"}:
             raise UsageError(f"cannot read the command line: {spelling} takes no value")
-        if value != "false":
+        if value == "false":
+            parsed.given.pop(option.name, None)
+        else:
             parsed.given[option.name] = []
         return
     if value is None:

@@ -49,6 +49,8 @@ def test_two_dashes_end_the_options():
 
 def test_a_flag_can_be_switched_off():
     assert not parse_options(LIST, ["--tty=false"]).flag("tty")
+    assert not parse_options(LIST, ["--tty", "--tty=false"]).flag("tty")
+    assert parse_options(LIST, ["--tty=false", "--tty"]).flag("tty")
     assert parse_options(LIST, ["--tty=true"]).flag("tty")
 
 
