@@ -115,6 +115,7 @@ _USERNS_SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
     ("/proc/sys/user/max_mnt_namespaces", "0", "sysctl user.max_mnt_namespaces=10000"),
 )
+_SMALL = 4096  # bytes: what files of /proc show at once
 _FILTERED = b"Seccomp:\t2\n"  # in /proc/PID/status: SECCOMP_MODE_FILTER
 
 
@@ -177,7 +178,8 @@ def gains_nothing() -> bool:
 def read_first_line(path: str) -> str:
     """Give the first line of a small file, "" when it cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readline().strip()
+        with open(path, "rb", buffering=0) as file:
+            content = file.read(_SMALL) or b""
     except OSError:
         return ""
+    return content.partition(b"\n")[0].decode(errors="replace").strip()
