@@ -35,6 +35,24 @@ def test_a_device_that_is_given_can_be_used_though_others_cannot(chrun, box):
     assert "cat: can't open '/dev/disk': Operation not permitted" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("access", "readable", "writable"), [("r", True, False), ("w", False, True), ("rw", True, True)]
+)
+def test_a_device_is_given_for_reading_or_writing_alone(chrun, box, access, readable, writable):
+    given = ("--device", f"/dev/zero:/dev/mine:{access}")
+    tries = {"read": ": < /dev/mine", "write": ": > /dev/mine"}
+    script = "; ".join(f"({words}) && echo {name}" for name, words in tries.items())
+    done = chrun("run", *given, box, "sh", "-c", f"{script}; true")
+    assert done.stdout.split() == ["read"] * readable + ["write"] * writable
+    assert ("Operation not permitted" in done.stderr) is not (readable and writable)
+
+
+def test_a_privileged_containers_devices_are_for_everything(chrun, box):
+    given = ("--privileged", "--device", "/dev/zero:r")
+    done = chrun("run", *given, box, "true", status=125)
+    assert "cannot give /dev/zero as 'r': --privileged may use all devices" in done.stderr
+
+
 def test_without_the_capability_no_device_is_made_and_no_cgroup_needed(chrun, box):
     done = chrun("run", box, "sh", "-c", SCRIPT, status=1)
     assert done.stdout == ""

@@ -207,6 +207,19 @@ def test_limits_where_no_cgroup_file_system_is_mounted_are_an_error(tmp_path, ro
     assert told["cgroups"]["state"] == "none"
 
 
+@needs("root")
+def test_a_device_for_reading_alone_is_an_error_where_no_cgroup_sees_to_it(tmp_path, rootfs):
+    host = Host("mount -t tmpfs none /sys/fs/cgroup")
+    done = host.run(tmp_path, "run", "--device", "/dev/zero:r", rootfs, *TELL)
+    assert (done.returncode, done.stdout) == (125, "")
+    said, hint = done.stderr.splitlines()
+    assert said.startswith("chrun: cannot give /dev/zero as 'r': ")
+    assert hint == "hint: --device /dev/zero gives reading and writing both"
+    done = host.run(tmp_path, "run", "--device", "/dev/zero", rootfs, *TELL)
+    assert (done.returncode, done.stdout) == (7, SHUT_IN)
+    assert done.stderr.startswith("chrun: devices can be used without restriction: ")
+
+
 # where data lies
 
 NOEXEC_HOME = 'mkdir "$TEST_HOME/data"; mount -t tmpfs -o noexec,mode=700 none "$TEST_HOME/data"'

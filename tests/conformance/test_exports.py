@@ -14,6 +14,7 @@ import pytest
 
 from chrun.linux import caps
 from tests.support import images
+from tests.support.box import unpack_busybox
 from tests.support.compare import differences, read_table, stale, unexplained
 from tests.support.needs import needs
 from tests.support.podman import allow_plain_http
@@ -221,6 +222,21 @@ def test_a_script_does_not_mount_through_links_of_the_image(own_chrun, probe_dir
     assert played.returncode == 125
     assert "behind a symbolic link" in played.stderr
     assert list(outside.iterdir()) == []
+
+
+@needs("root", "runc", "cgroups", "a loop device")
+@pytest.mark.parametrize(
+    ("access", "opened"), [("r", "read"), ("w", "write"), ("rwm", "read write")]
+)
+def test_a_bundles_device_is_opened_as_it_was_given(own_chrun, tmp_path, access, opened):
+    root = tmp_path / "rootfs"
+    root.mkdir()
+    unpack_busybox(root)
+    script = "(: < /dev/x) && echo read; (: >> /dev/x) && echo write; true"
+    flags = ["--device", f"/dev/loop0:/dev/x:{access}", str(root), "sh", "-c", script]
+    made = _play(own_chrun, "oci", flags, tmp_path / "made", os.environ)
+    assert made.stdout == own_chrun("run", *flags).stdout
+    assert made.stdout.split() == opened.split()
 
 
 @pytest.mark.parametrize("tool", [_param("sh"), _param("bwrap"), _param("podman")])

@@ -14,7 +14,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from chrun.linux.device_rules import DEFAULT_RULES, Rule, program_of
+from chrun.linux.device_rules import program_of
+from chrun.oci.device_rules import DEFAULT_RULES, Rule
 from chrun.runtime.limits import (
     Cgroup,
     CgroupNamespace,

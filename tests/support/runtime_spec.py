@@ -62,6 +62,12 @@ _PROCESS = {
     "rlimits": [{"type!": str, "soft!": _UINT64, "hard!": _UINT64}],
 }
 _RESOURCES = {
+    "devices": [
+        {
+            "allow!": bool, "type": OneOf("a", "b", "c"), "major": _INT64, "minor": _INT64,
+            "access": str,
+        }
+    ],
     "memory": {"limit": _INT64, "swap": _INT64},
     "cpu": {"shares": _UINT64, "quota": _INT64, "period": _UINT64, "cpus": str},
     "pids": {"limit!": _INT64},
@@ -72,7 +78,7 @@ _RESOURCES = {
         "throttleReadIOPSDevice": _THROTTLES,
         "throttleWriteIOPSDevice": _THROTTLES,
     },
-}
+}  # fmt: skip
 _LINUX = {
     "namespaces": [
         {

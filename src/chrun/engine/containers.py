@@ -236,14 +236,11 @@ def _choose_isolation(host: Host, request: RunRequest) -> tuple[Rung, RunOptions
 
 def _limit(request: RunRequest, spec: Spec, host: Host) -> tuple[Spec, Limited, tuple[str, ...]]:
     """Work out how the container's limits are put into force, if there are any."""
-    sets = spec.process.capabilities
-    makes_devices = bool(spec.devices) or (sets is not None and "CAP_MKNOD" in sets.bounding)
-    restricted = makes_devices and not request.options.security.privileged
-    if not spec.timeout_ms and spec.resources == _NO_RESOURCES and not restricted:
+    if not spec.timeout_ms and spec.resources == _NO_RESOURCES and not spec.device_rules:
         return spec, UNLIMITED, ()
     from chrun.engine.limiting import settle_limits
 
-    return settle_limits(spec, request.options.limits.resources, host, restricted=restricted)
+    return settle_limits(spec, request.options.limits.resources, host)
 
 
 def _plan_filters(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from chrun.linux.host import Host
+    from chrun.oci.convert import IdMaps
 
 _ACCESS = "rwm"
 _NAMED = 3  # devices, in a line that tells of them
@@ -51,11 +52,35 @@ def parse_device(text: str) -> tuple[Device, ...]:
     return (device_of(path, target, access, status),)
 
 
-def tell_closed(devices: tuple[Device, ...], host: Host) -> tuple[str, ...]:
-    """Say which devices a user namespace shows, and nobody in it can open; () when there are none.
+def check_access(device: Device, reason: str) -> None:
+    """Raise UnsupportedError for a device that is not for reading and writing both.
 
-    The ids inside are the caller's or, where root made the namespace, nobody's of this machine.
+    `reason` says why nothing would see to that.
     """
+    if not {"r", "w"} <= set(device.access):
+        raise UnsupportedError(
+            f"cannot give {device.source} as {device.access!r}: {reason}",
+            hint=f"--device {device.source} gives reading and writing both",
+        )
+
+
+def settle_devices(
+    devices: tuple[Device, ...], host: Host, maps: IdMaps, *, privileged: bool
+) -> tuple[str, ...]:
+    """Check what devices are given for, and say which ones the container cannot open.
+
+    UnsupportedError for one that is given for reading or writing alone where nothing sees to that.
+    """
+    reason = "--privileged may use all devices" if privileged else ""
+    if maps.uids:
+        reason = "in a user namespace a device's own mode decides"
+    for device in devices if reason else ():
+        check_access(device, reason)
+    return _tell_closed(devices, host) if maps.uids else ()
+
+
+def _tell_closed(devices: tuple[Device, ...], host: Host) -> tuple[str, ...]:
+    """The ids in a user namespace are the caller's or, where root made it, nobody's here."""
     closed = [device.source for device in devices if not _opens(device, host)]
     if not closed:
         return ()
@@ -91,12 +116,6 @@ def _split(text: str) -> tuple[str, str, str]:
         access = parts[1]
     if not set(access) <= set(_ACCESS) or len(set(access)) < len(access):
         raise UsageError(f"cannot read device {text!r}: {access!r} is not of the letters rwm")
-    if not {"r", "w"} <= set(access):  # without m is what all have: nobody inside makes devices
-        raise UnsupportedError(
-            f"cannot give {source} as {access!r}: a device is given for reading and writing both, "
-            "or not at all",
-            hint=f"--device {source} gives both",
-        )
     if not source.startswith("/") or not target.startswith("/") or ".." in target.split("/"):
         raise UsageError(f"cannot read device {text!r}: expected absolute paths without '..'")
     return source, "/" + os.path.normpath(target).strip("/"), access

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.cgroups import read_cgroups
-from chrun.linux.device_rules import rules_for
 from chrun.oci.spec import Process, Resources, Rlimit, Spec, Throttle
 from chrun.runtime.limits import plan_deadline, plan_limits
 from chrun.runtime.plan import Limited
@@ -17,13 +16,13 @@ _COUNTED_BY_NAMESPACE = 5, 14  # since when a user namespace's processes are cou
 
 
 def settle_limits(
-    spec: Spec, asked: Resources, host: Host, *, restricted: bool = False
+    spec: Spec, asked: Resources, host: Host
 ) -> tuple[Spec, Limited, tuple[str, ...]]:
     """Plan what limits a container: the spec that holds, and what a user should know of it.
 
     `asked` are the limits asked for by name, which hold or are an UnsupportedError. Those that a
-    rung sets by itself are left out where they cannot be had, with a word; so is, with
-    `restricted`, what restricts the use of devices. In a user namespace none can be made.
+    rung sets by itself are left out where they cannot be had, with a word; so are rules for the use
+    of devices, unless one is given for reading or writing alone.
     """
     if spec.timeout_ms and "pid" not in spec.namespaces:
         raise UsageError(
@@ -31,16 +30,19 @@ def settle_limits(
             "would be ended, but not what that has started",
             hint="leave --pid out",
         )
-    rules = rules_for(spec.devices) if restricted and "user" not in spec.namespaces else ()
-    if spec.resources == Resources() and not rules:
+    if spec.resources == Resources() and not spec.device_rules:
         return spec, Limited(plan_deadline(spec)), ()
     cgroups = read_cgroups(spec.resources)
     try:
-        return spec, plan_limits(spec, cgroups, host, rules), ()
+        return spec, plan_limits(spec, cgroups, host), ()
     except UnsupportedError as error:
-        if rules:
-            settled, limited, said = settle_limits(spec, asked, host)
+        if spec.device_rules:
+            from chrun.engine.devices import check_access
+
             reason = str(error).partition(": ")[2]
+            for device in spec.devices:
+                check_access(device, reason)
+            settled, limited, said = settle_limits(spec.replace(device_rules=()), asked, host)
             return settled, limited, (*said, f"devices can be used without restriction: {reason}")
         if spec.resources == asked:
             raise

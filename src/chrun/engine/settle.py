@@ -35,10 +35,11 @@ def settle(
             options.namespaces, maps, identity, engine.host, engine.store.layout
         )
         options = options.replace(namespaces=namespaces)
-    if options.devices and maps.uids:
-        from chrun.engine.devices import tell_closed
+    if options.devices:
+        from chrun.engine.devices import settle_devices
 
-        notices = tell_closed(options.devices, engine.host)
+        privileged = options.security.privileged
+        notices = settle_devices(options.devices, engine.host, maps, privileged=privileged)
     if options.security != SecurityOptions():
         from chrun.engine.security import grant
 

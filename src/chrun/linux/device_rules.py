@@ -6,15 +6,14 @@ Pure.
 
 from __future__ import annotations
 
-from chrun.values import Value
+from chrun.oci.device_rules import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from chrun.oci.spec import Device
+    from chrun.oci.device_rules import Rule
 
-_ANY = -1
 # enum bpf_devcg_type and the access bits of include/uapi/linux/bpf.h
 _KINDS = {"b": 1, "c": 2}
 _ACCESSES = {"m": 1, "r": 2, "w": 4}
@@ -22,38 +21,6 @@ _ACCESSES = {"m": 1, "r": 2, "w": 4}
 _LOAD_WORD, _JUMP_NOT_EQUAL, _JUMP_IF_BITS = 0x61, 0x55, 0x45
 _MOVE, _MOVE_REGISTER, _AND, _SHIFT_RIGHT, _EXIT = 0xB7, 0xBF, 0x57, 0x77, 0x95
 _RESULT, _CONTEXT, _KIND, _ACCESS, _MAJOR, _MINOR = 0, 1, 2, 3, 4, 5  # registers
-
-
-class Rule(Value):
-    """What is allowed with devices of a kind; a number of -1 is all numbers."""
-
-    kind: str
-    major: int
-    minor: int
-    access: str
-
-    def __str__(self) -> str:
-        major, minor = (
-            "*" if number == _ANY else str(number) for number in (self.major, self.minor)
-        )
-        return f"{self.kind} {major}:{minor} {self.access}"
-
-
-# As docker: any node may be made, for archives have them in them; what may be used is what every
-# container has, and the terminals of its own devpts.
-DEFAULT_RULES = (
-    Rule("c", _ANY, _ANY, "m"),
-    Rule("b", _ANY, _ANY, "m"),
-    *(Rule("c", 1, minor, "rwm") for minor in (3, 5, 7, 8, 9)),
-    *(Rule("c", 5, minor, "rwm") for minor in (0, 1, 2)),
-    Rule("c", 136, _ANY, "rwm"),
-)
-
-
-def rules_for(devices: Iterable[Device]) -> tuple[Rule, ...]:
-    """Give what is allowed in a container that was given devices."""
-    given = (Rule(each.kind, each.major, each.minor, each.access) for each in devices)
-    return (*DEFAULT_RULES, *given)
 
 
 def settings_of(rules: Iterable[Rule]) -> tuple[str, ...]:
@@ -82,9 +49,9 @@ def _tests(rule: Rule) -> Iterator[bytes]:
     tests = [(_JUMP_NOT_EQUAL, _KIND, _KINDS[rule.kind])]
     if forbidden:
         tests.append((_JUMP_IF_BITS, _ACCESS, forbidden))
-    if rule.major != _ANY:
+    if rule.major != ANY:
         tests.append((_JUMP_NOT_EQUAL, _MAJOR, rule.major))
-    if rule.minor != _ANY:
+    if rule.minor != ANY:
         tests.append((_JUMP_NOT_EQUAL, _MINOR, rule.minor))
     for position, (operation, register, value) in enumerate(tests):
         yield _instruction(operation, register, offset=len(tests) - position + 1, value=value)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from chrun.oci.config import ImageConfig
+    from chrun.oci.device_rules import Rule
 
     Rung = Literal["chroot", "namespaces", "confined", "sealed"]
 
@@ -114,11 +115,23 @@ def make_spec(
         sysctls=options.namespaces.sysctls,
         resources=options.limits.resources,
         devices=options.devices,
+        device_rules=_device_rules(options, process, maps),
         seccomp=_seccomp(security, rung),
         sealed=rung == "sealed",
         timeout_ms=options.limits.timeout_ms,
         init=options.init,
     )
+
+
+def _device_rules(options: RunOptions, process: Process, maps: IdMaps) -> tuple[Rule, ...]:
+    """Restrict the use of devices where there are any; in a user namespace none can be made."""
+    sets = process.capabilities
+    any_made = sets is not None and "CAP_MKNOD" in sets.bounding
+    if options.security.privileged or maps.uids or not (options.devices or any_made):
+        return ()
+    from chrun.oci.device_rules import rules_for
+
+    return rules_for(options.devices)
 
 
 def _bare_spec(process: Process, options: RunOptions) -> Spec:

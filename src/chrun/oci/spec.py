@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from chrun.values import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chrun.oci.device_rules import Rule
+
 VERSION = "1.2.0"
 _DOTTED = {ord("/"): ".", ord("."): "/"}  # sysctl(8): a dot in a name becomes the slash
 _NAMESPACE_FILES = {"network": "net", "mount": "mnt"}  # those that namespaces(7) calls otherwise
@@ -164,6 +168,7 @@ class Spec(Value):
     sysctls: tuple[tuple[str, str], ...] = ()
     resources: Resources = Resources()
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[Rule, ...] = ()  # none: what a device's own mode says
     seccomp: str = ""
     sealed: bool = False
     timeout_ms: int = 0
@@ -197,7 +202,7 @@ class Spec(Value):
                     *({"type": name} for name in self.namespaces),
                     *({"type": each.type, "path": each.path} for each in self.joined),
                 ],
-                "resources": _resources_json(self.resources),
+                "resources": self._resources_json(),
                 "devices": list(map(device_json, self.devices)),
                 "sysctl": {path.translate(_DOTTED): content for path, content in self.sysctls},
                 "uidMappings": _mappings_json(self.uid_mappings),
@@ -207,6 +212,16 @@ class Spec(Value):
                 **({"seccomp": seccomp} if seccomp else {}),
             },
         }
+
+    def _resources_json(self) -> dict[str, object]:
+        from chrun.oci.limits_json import resources_json
+
+        resources = resources_json(self.resources)
+        if self.devices or self.device_rules:
+            from chrun.oci.device_rules import rules_json
+
+            resources["devices"] = rules_json(self.device_rules)
+        return resources
 
 
 def _process_json(process: Process) -> dict[str, object]:
@@ -228,12 +243,6 @@ def _process_json(process: Process) -> dict[str, object]:
             name: list(getattr(sets, name)) for name in type(sets).fields if getattr(sets, name)
         }
     return fields
-
-
-def _resources_json(resources: Resources) -> dict[str, object]:
-    from chrun.oci.limits_json import resources_json  # only kept and exported containers need it
-
-    return resources_json(resources)
 
 
 def _mappings_json(mappings: tuple[IdMapping, ...]) -> list[dict[str, int]]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from chrun.linux.cgroup_files import Limit
     from chrun.linux.cgroups import Cgroups, Group, Legacy
-    from chrun.linux.device_rules import Rule
     from chrun.linux.host import Host
+    from chrun.oci.device_rules import Rule
     from chrun.oci.spec import Spec
 
 _VERSION_2_NAMES = {"blkio": "io"}  # the one controller that was renamed
@@ -111,16 +111,16 @@ class Place(Value):
     wrapper: tuple[str, ...] = ()
 
 
-def plan_limits(spec: Spec, cgroups: Cgroups, host: Host, rules: tuple[Rule, ...] = ()) -> Limited:
+def plan_limits(spec: Spec, cgroups: Cgroups, host: Host) -> Limited:
     """Plan all limits of a spec but those of setrlimit(2), and the rules for its devices, if any.
 
     Raises UnsupportedError, with a hint that says how to get it, for a limit that cannot be put
     into force here; UsageError for processors that are not there.
     """
     deadline = plan_deadline(spec)
-    if spec.resources == Resources() and not rules:
+    if spec.resources == Resources() and not spec.device_rules:
         return Limited(deadline)
-    steps, place = _plan_cgroups(spec.resources, cgroups, host, rules)
+    steps, place = _plan_cgroups(spec.resources, cgroups, host, spec.device_rules)
     private = "cgroup" in spec.namespaces
     return Limited(
         (*steps, *((CgroupNamespace(),) if private else ()), *deadline),

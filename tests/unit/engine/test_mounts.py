@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from chrun.engine.devices import parse_device, parse_devices
+from chrun.engine.devices import check_access, parse_device, parse_devices
 from chrun.engine.mount_option import parse_mount
 from chrun.engine.mounts import parse_mounts, parse_tmpfs, parse_volume
 from chrun.errors import UnsupportedError, UsageError
@@ -147,10 +147,17 @@ def test_what_is_no_device_is_an_error(text):
         parse_device(text)
 
 
-def test_a_use_that_is_not_enforced_is_not_promised():
-    for access in ("r", "w", "m", "rm"):
-        with pytest.raises(UnsupportedError, match="both, or not at all"):
-            parse_device(f"/dev/null:{access}")
+@pytest.mark.parametrize("access", ["r", "w", "m", "rm"])
+def test_a_use_that_is_not_enforced_is_not_promised(access):
+    (device,) = parse_device(f"/dev/null:{access}")
+    assert device.access == access
+    with pytest.raises(UnsupportedError, match=f"as '{access}': nobody sees to it"):
+        check_access(device, "nobody sees to it")
+
+
+def test_reading_and_writing_both_need_nobody_to_see_to_it():
+    for access in ("rw", "rwm"):
+        check_access(*parse_device(f"/dev/null:{access}"), reason="nobody sees to it")
 
 
 def test_two_devices_are_not_at_one_path():

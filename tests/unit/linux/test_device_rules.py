@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chrun.linux.device_rules import DEFAULT_RULES, Rule, program_of, rules_for, settings_of
+from chrun.linux.device_rules import program_of, settings_of
+from chrun.oci.device_rules import DEFAULT_RULES, Rule, rules_for
 from chrun.oci.spec import Device
 
 BLOCK, CHARACTER = 1, 2
