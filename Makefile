@@ -71,7 +71,7 @@ fuzz: sanitized
 	$(SANITIZED)/native/fuzz_plan $(FUZZ_SECONDS)
 
 sanitized: $(SANITIZED)/build.ninja
-	meson compile -C $(SANITIZED)
+	MAKEFLAGS= meson compile -C $(SANITIZED)
 
 $(SANITIZED)/build.ninja: $(VENV)/tools
 	@tools/need gcc

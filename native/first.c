@@ -7,7 +7,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-#include "gate.h"
 #include "kernel.h"
 #include "messages.h"
 #include "steps.h"
@@ -37,6 +36,14 @@ int bind_to_monitor(const struct container *c)
 	return end.revents & POLLHUP ? -EPIPE : 0; /* it died before it was asked to take us along */
 }
 
+int await_record(struct container *c)
+{
+	int error = c->recorded ? 0 : await_word(c->monitor);
+
+	c->recorded = !error;
+	return error;
+}
+
 /* Leave everything of the caller's behind but stdio and the socket. A session of its own keeps the
  * caller's terminal from sending it signals twice, and it from typing there (TIOCSTI). */
 static int detach(struct container *c, int monitor)
@@ -60,13 +67,14 @@ static int build_and_run(struct container *c, const struct command *command, int
 	int error = detach(c, monitor);
 
 	if (!error && is_held)
-		error = gate_begin(c->monitor);
+		error = await_word(c->monitor);
 	if (!error)
 		error = run_steps(c);
 	if (error || !command->argv)
 		return error;
 	c->position++;
-	return command_run(command, c);
+	error = await_record(c);
+	return error ? error : command_run(command, c);
 }
 
 void run_container(const struct plan *plan, const struct options *options,

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "kernel.h"
+#include "messages.h"
 
 /* Headers of C libraries disagree on these; ptrace(2) has the numbers. */
 enum { STOP_EXEC = 4, STOP_FORK = 1, STOP_CLONE = 3, STOP_GROUP = 128 };
@@ -47,18 +48,11 @@ void gate_hold(struct gate *g, pid_t pid, int child)
 	int error = g->held == pid ? 0 : request(PTRACE_SEIZE, pid, options);
 
 	if (!error)
-		error = send(child, "", 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+		error = send_word(child);
 	if (error)
 		announce(g, 0, error);
 	else
 		g->held = pid;
-}
-
-int gate_begin(int monitor)
-{
-	char word;
-
-	return recv(monitor, &word, sizeof(word), 0) == sizeof(word) ? 0 : -EPIPE;
 }
 
 /* With a PID 1 before it, the command is what the first process forks; where namespaces are joined,

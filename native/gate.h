@@ -23,12 +23,10 @@ enum gate_answer { GATE_SILENT, GATE_OPEN, GATE_SHUT };
 void gate_hold_between(struct gate *g, pid_t between);
 void gate_follow(struct gate *g, pid_t between);
 
-/* In the monitor: hold a new process, unless it is held, and let it begin. Where ptrace(2) is refused the inspector is
- * told so, and the process does not begin. `child` is the monitor's end of their socket. */
+/* In the monitor: hold a new process, unless it is held, and let it begin, which awaits a word. Where
+ * ptrace(2) is refused the inspector is told so, and the process does not begin. `child` is the
+ * monitor's end of their socket. */
 void gate_hold(struct gate *g, pid_t pid, int child);
-
-/* In the container's first process: begin when one is held. */
-int gate_begin(int monitor);
 
 /* As waitpid(2) with WNOHANG for the first process, but for the stops of who is held. */
 bool gate_wait(struct gate *g, pid_t pid, int *status);

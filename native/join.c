@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "kernel.h"
+#include "messages.h"
 #include "process.h"
 
 enum { MAX_JOINED = 8 }; /* there are no more types of namespaces */
@@ -114,10 +115,9 @@ static int hide_from_joined(void)
 static int start_between(const struct plan *plan, uint64_t namespaces, int told)
 {
 	struct answer answer = { 0, 0 };
-	char word;
-	int error;
+	int error = await_word(told);
 
-	if (recv(told, &word, sizeof(word), 0) != sizeof(word))
+	if (error)
 		_exit(1); /* the monitor is dead */
 	error = hide_from_joined();
 	if (!error)
@@ -139,7 +139,7 @@ static pid_t hear_between(int told, pid_t between, struct gate *gate, uint32_t *
 
 	if (gate->fd >= 0)
 		gate_hold_between(gate, between);
-	if (send(told, "", 1, MSG_NOSIGNAL) == 1)
+	if (send_word(told) == 0)
 		gate_follow(gate, between);
 	if (read(told, &answer, sizeof(answer)) != sizeof(answer))
 		answer.pid = -ECHILD;

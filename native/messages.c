@@ -104,6 +104,18 @@ int ask(int monitor, uint32_t position)
 	return answered.single < 0 ? 0 : answered.single;
 }
 
+int send_word(int child)
+{
+	return send(child, "", 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int await_word(int monitor)
+{
+	char word;
+
+	return recv(monitor, &word, sizeof(word), 0) == sizeof(word) ? 0 : -EPIPE;
+}
+
 void answer(int child, struct failure done, int fd)
 {
 	/* if nobody receives it, the first process is dead, which is found out elsewhere */

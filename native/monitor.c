@@ -137,6 +137,7 @@ static int start(struct monitor *m, uint32_t *position)
 	if (m->gate.fd >= 0)
 		gate_hold(&m->gate, m->pid, m->child);
 	make_findable(m);
+	(void)send_word(m->child); /* if nobody receives it, the process is dead, as reaping it tells */
 	return 0;
 }
 

@@ -13,10 +13,17 @@
 #include "mounts.h"
 #include "root.h"
 
+static int ask_outside(struct container *c)
+{
+	int error = await_record(c);
+
+	return error ? error : ask(c->monitor, c->position);
+}
+
 int step_outer_id_map(struct container *c, const struct field *f)
 {
 	struct cursor no_groups = { NULL, NULL };
-	int error = ask(c->monitor, c->position);
+	int error = ask_outside(c);
 
 	(void)f;
 	/* Until now it was the caller, who may be nobody in the new namespace. */
@@ -41,7 +48,7 @@ static int open_place(const struct container *c, const char *target, bool is_dir
 
 int step_outer_tree(struct container *c, const struct field *f)
 {
-	closing int tree = ask(c->monitor, c->position);
+	closing int tree = ask_outside(c);
 	struct stat status;
 
 	if (tree <= 0)
@@ -59,7 +66,7 @@ int step_outer_tree(struct container *c, const struct field *f)
 int step_cgroup(struct container *c, const struct field *f)
 {
 	(void)f;
-	return ask(c->monitor, c->position);
+	return ask_outside(c);
 }
 
 int step_cgroup_namespace(struct container *c, const struct field *f)

@@ -87,9 +87,10 @@ int step_seccomp(struct container *c, const struct field *f)
 {
 	const char *program = f[0].text;
 	bool listens = f[1].number;
+	int error = await_record(c);
 
-	if (!listens)
-		return set_filter(program, f[0].length, 0);
+	if (error || !listens)
+		return error ? error : set_filter(program, f[0].length, 0);
 	closing int listener = set_filter(program, f[0].length, SECCOMP_FILTER_FLAG_NEW_LISTENER);
 
 	return listener < 0 ? listener : send_listener(c->monitor, listener);

@@ -19,11 +19,16 @@ struct container {
 	bool based;              /* the working directory is the base directory */
 	int trees[MAX_TREES];    /* grabbed for volumes that are not in place yet; 0: none */
 	bool has_terminal;       /* its stdio is its own pty */
+	bool recorded;           /* others can find it, and end it should it outlive its monitor */
 };
 
 /* Carry out the steps between clone and exec. Stops at the first that fails, which `position` then
  * tells, and gives -errno. */
 int run_steps(struct container *c);
+
+/* Wait until the monitor has recorded this process, unless it has been waited for: before anything
+ * else is heard of the monitor, before a filter that may know no recvfrom(2), before the command. */
+int await_record(struct container *c);
 
 /* Die when the monitor dies, and now if it has died already. */
 int bind_to_monitor(const struct container *c);
