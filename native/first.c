@@ -38,7 +38,7 @@ int bind_to_monitor(const struct container *c)
 
 int await_record(struct container *c)
 {
-	int error = c->recorded ? 0 : await_word(c->monitor);
+	int error = c->recorded ? 0 : await_word(c->monitor, WORD_RECORDED);
 
 	c->recorded = !error;
 	return error;
@@ -67,7 +67,7 @@ static int build_and_run(struct container *c, const struct command *command, int
 	int error = detach(c, monitor);
 
 	if (!error && is_held)
-		error = await_word(c->monitor);
+		error = await_word(c->monitor, WORD_HELD);
 	if (!error)
 		error = run_steps(c);
 	if (error || !command->argv)
@@ -90,6 +90,9 @@ void run_container(const struct plan *plan, const struct options *options,
 
 	if (status >= 0)
 		leave(status);
+	/* What a socket is closed with unread breaks it, and the failure with it: ECONNRESET, unix(7).
+	 * If the word does not come, the monitor is dead. */
+	(void)await_record(&c);
 	(void)send_failure(c.monitor, (struct failure){ c.position, (uint32_t)-status });
 	leave(EXIT_CHRUN_FAILED); /* the monitor knows better which */
 }

@@ -48,7 +48,7 @@ void gate_hold(struct gate *g, pid_t pid, int child)
 	int error = g->held == pid ? 0 : request(PTRACE_SEIZE, pid, options);
 
 	if (!error)
-		error = send_word(child);
+		error = send_word(child, WORD_HELD);
 	if (error)
 		announce(g, 0, error);
 	else

@@ -115,7 +115,7 @@ static int hide_from_joined(void)
 static int start_between(const struct plan *plan, uint64_t namespaces, int told)
 {
 	struct answer answer = { 0, 0 };
-	int error = await_word(told);
+	int error = await_word(told, WORD_HELD);
 
 	if (error)
 		_exit(1); /* the monitor is dead */
@@ -139,7 +139,7 @@ static pid_t hear_between(int told, pid_t between, struct gate *gate, uint32_t *
 
 	if (gate->fd >= 0)
 		gate_hold_between(gate, between);
-	if (send_word(told) == 0)
+	if (send_word(told, WORD_HELD) == 0)
 		gate_follow(gate, between);
 	if (read(told, &answer, sizeof(answer)) != sizeof(answer))
 		answer.pid = -ECHILD;

@@ -104,16 +104,20 @@ int ask(int monitor, uint32_t position)
 	return answered.single < 0 ? 0 : answered.single;
 }
 
-int send_word(int child)
+int send_word(int child, enum word word)
 {
-	return send(child, "", 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	char sent = (char)word;
+
+	return send(child, &sent, sizeof(sent), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-int await_word(int monitor)
+int await_word(int monitor, enum word word)
 {
-	char word;
+	char heard;
 
-	return recv(monitor, &word, sizeof(word), 0) == sizeof(word) ? 0 : -EPIPE;
+	if (recv(monitor, &heard, sizeof(heard), 0) != sizeof(heard))
+		return -EPIPE;
+	return heard == (char)word ? 0 : -EPROTO;
 }
 
 void answer(int child, struct failure done, int fd)

@@ -29,10 +29,13 @@ int ask(int monitor, uint32_t position);
 /* Answer what was asked for; `fd` goes along unless it is 0 or less. */
 void answer(int child, struct failure done, int fd);
 
-/* Send a word, of which there is but one, and wait for it: -EPIPE when the sender is dead. Words come
- * in the order of what is agreed: hold (gate.h), then recorded (steps.h), then answers. */
-int send_word(int child);
-int await_word(int monitor);
+/* What a process waits for, in this order: that it is held (gate.h), that it is recorded (steps.h). */
+enum word { WORD_HELD = 'h', WORD_RECORDED = 'r' };
+
+int send_word(int child, enum word word);
+
+/* -EPIPE when the sender is dead, -EPROTO for another word. */
+int await_word(int monitor, enum word word);
 
 /* Receive without waiting: 1 for a message, 0 at the end, -EAGAIN when there is none yet. */
 int receive(int socket, struct message *message);

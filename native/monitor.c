@@ -137,7 +137,9 @@ static int start(struct monitor *m, uint32_t *position)
 	if (m->gate.fd >= 0)
 		gate_hold(&m->gate, m->pid, m->child);
 	make_findable(m);
-	(void)send_word(m->child); /* if nobody receives it, the process is dead, as reaping it tells */
+	/* Who could not be held must not begin. If nobody receives it, the process is dead. */
+	if (m->gate.fd < 0 || m->gate.held)
+		(void)send_word(m->child, WORD_RECORDED);
 	return 0;
 }
 
