@@ -62,10 +62,14 @@ def make_userland(build: Path) -> tuple[Path, Path]:
     packages.
     """
     try:
-        packages = _closure()
-    except subprocess.CalledProcessError:  # this machine has no package lists, or old ones
+        return _make_userland(build)
+    except subprocess.CalledProcessError:  # no package lists, or older ones than the mirrors have
         subprocess.run(["apt-get", "update", "-qq"], check=True)
-        packages = _closure()
+        return _make_userland(build)
+
+
+def _make_userland(build: Path) -> tuple[Path, Path]:
+    packages = _closure()
     key = hashlib.sha256("\n".join((_FORMAT, *packages)).encode()).hexdigest()[:16]
     directory = build / f"userland-{key}"
     if not directory.exists():
@@ -74,7 +78,7 @@ def make_userland(build: Path) -> tuple[Path, Path]:
         build.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=build, prefix="making-") as scratch:
             root = Path(scratch, "root")
-            _unpack([package.partition("=")[0] for package in packages], root)
+            _unpack(packages, root)
             root.rename(directory)
     (kernel,) = directory.glob("boot/vmlinuz-*")
     return directory, kernel
