@@ -2,11 +2,14 @@
 #define _GNU_SOURCE
 #include "ending.h"
 
+#include <poll.h>
 #include <sys/timerfd.h>
 
 #include "kernel.h"
 #include "messages.h"
 #include "say.h"
+
+enum { MOMENT_MILLISECONDS = 1000 };
 
 int deadline_start(struct monitor *m)
 {
@@ -30,6 +33,42 @@ void deadline_pass(struct monitor *m)
 		return; /* it ended just in time */
 	m->timed_out = true;
 	kill_container(m);
+}
+
+/* Whether the caller's stdout takes more. */
+static bool takes_output(struct monitor *m, int milliseconds)
+{
+	struct pollfd polls[] = {
+		{ STDOUT_FILENO, POLLOUT, 0 }, { m->signals, POLLIN, 0 }, { m->deadline, POLLIN, 0 },
+	};
+
+	while (poll(polls, sizeof(polls) / sizeof(*polls), milliseconds) > 0) {
+		if (polls[0].revents)
+			return true;
+		if (polls[2].revents)
+			m->timed_out = true;
+		if (m->timed_out || is_told_to_end(m))
+			return false;
+	}
+	return false;
+}
+
+void drain_terminal(struct monitor *m)
+{
+	int milliseconds = m->timed_out || m->killed_for ? MOMENT_MILLISECONDS : -1;
+
+	while (terminal_has_output(&m->terminal))
+		if (!takes_output(m, milliseconds) || !terminal_write_output(&m->terminal))
+			return;
+}
+
+int ending_status(const struct monitor *m)
+{
+	if (m->failed)
+		return m->status;
+	if (m->timed_out)
+		return EXIT_TIMED_OUT;
+	return m->killed_for ? EXIT_SIGNALLED + m->killed_for : m->status;
 }
 
 bool may_be_ended(const struct monitor *m)

@@ -90,6 +90,20 @@ static void take_signal(struct monitor *m, const struct signalfd_siginfo *info)
 	forward(m, number, info->ssi_code == SI_KERNEL || number == SIGCONT);
 }
 
+bool is_told_to_end(struct monitor *m)
+{
+	struct signalfd_siginfo info;
+	bool is_told = false;
+
+	while (read(m->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGPIPE || !is_deadly((int)info.ssi_signo))
+			continue;
+		m->killed_for = (int)info.ssi_signo;
+		is_told = true;
+	}
+	return is_told;
+}
+
 void take_signals_in(struct monitor *m)
 {
 	struct signalfd_siginfo info;

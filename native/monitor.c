@@ -198,11 +198,7 @@ void reap(struct monitor *m)
 	m->pid = 0;
 	if (m->child >= 0)
 		hear_child(m);
-	if (m->timed_out)
-		m->status = EXIT_TIMED_OUT;
-	else if (m->killed_for)
-		m->status = EXIT_SIGNALLED + m->killed_for;
-	else if (!m->failed)
+	if (!m->failed)
 		m->status = exit_status_from(status);
 }
 
@@ -392,9 +388,9 @@ int monitor(const struct plan *plan, const struct options *options)
 	wait_for_end(&m);
 	if (!has_pid_namespace(&m))
 		end_orphans();
-	terminal_drain(&m.terminal);
+	drain_terminal(&m);
 	terminal_restore(&m.terminal);
 	tell_ending(&m);
 	clean_up(&m);
-	return m.status;
+	return ending_status(&m);
 }

@@ -44,4 +44,7 @@ void stop(struct monitor *m);
 /* Act on all signals that arrived. */
 void take_signals_in(struct monitor *m);
 
+/* Take the signals that arrived when there is no container any more: whether one says to end. */
+bool is_told_to_end(struct monitor *m);
+
 #endif

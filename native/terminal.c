@@ -218,15 +218,12 @@ void terminal_relay(struct terminal *t, const struct pollfd polls[TERMINAL_POLLS
 		hang_up(t);
 }
 
-void terminal_drain(struct terminal *t)
+bool terminal_has_output(struct terminal *t)
 {
-	if (t->master < 0)
-		return;
-	do {
-		struct pollfd out = { STDOUT_FILENO, POLLOUT, 0 };
+	return t->master >= 0 && (!is_empty(&t->out) || read_output(t));
+}
 
-		while (!is_empty(&t->out))
-			if (poll(&out, 1, -1) < 0 || !write_flow(&t->out, STDOUT_FILENO))
-				return;
-	} while (read_output(t));
+bool terminal_write_output(struct terminal *t)
+{
+	return write_flow(&t->out, STDOUT_FILENO);
 }

@@ -44,7 +44,9 @@ bool terminal_is_elsewhere(const struct pollfd polls[TERMINAL_POLLS]);
 
 void terminal_relay(struct terminal *t, const struct pollfd polls[TERMINAL_POLLS]);
 
-/* Write what the pty still holds after the container ended. */
-void terminal_drain(struct terminal *t);
+/* What the pty still holds after the container ended: whether there is some, and one attempt to write
+ * it, which is false when nobody reads it any more. */
+bool terminal_has_output(struct terminal *t);
+bool terminal_write_output(struct terminal *t);
 
 #endif

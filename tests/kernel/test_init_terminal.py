@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import pty
 import select
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from chrun.runtime.limits import Deadline
 from chrun.runtime.steps import Terminal, User
 from tests.support.box import TIMEOUT_SECONDS, run_init, start_init
 from tests.support.needs import needs
@@ -166,6 +168,48 @@ def test_a_slow_reader_holds_the_writer_back_and_loses_nothing(box):
     assert process.poll() is None
     out = process.communicate(timeout=TIMEOUT_SECONDS)[0]
     assert out.count("\n") == 30_001
+
+
+@pytest.fixture
+def unread(box):
+    """Start a script; its output goes into a pipe that one write fills, and that nobody reads."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, mmap.PAGESIZE)
+    started = []
+
+    def start(script, **options):
+        process = start_init(plan_of(box, script, **options), stdout=writer)
+        started.append(process)
+        wait_until(lambda: unread_bytes(reader) or process.poll() is not None)
+        return process
+
+    yield start
+    os.close(writer)
+    os.close(reader)
+    for process in started:
+        process.communicate(timeout=TIMEOUT_SECONDS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_container_whose_output_nobody_reads(unread, number):
+    process = unread("yes")
+    process.send_signal(number)
+    assert process.wait(TIMEOUT_SECONDS) == 128 + number
+
+
+def test_a_signal_ends_a_monitor_that_is_left_with_output_nobody_reads(unread):
+    process = unread("seq 1300")  # some of it is written, some read from the pty, and some is left there
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(lambda: not children.read_text())
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(TIMEOUT_SECONDS) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("script", ["yes", "seq 1300"])
+def test_time_is_up_also_when_nobody_reads_the_output(unread, script):
+    process = unread(script, after=[Deadline(1000, "1 s")])
+    assert process.wait(TIMEOUT_SECONDS) == 124
 
 
 def test_idling_costs_no_time(box):
