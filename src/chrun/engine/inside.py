@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from chrun.errors import ChrunError, SandboxError, UnsupportedError
 from chrun.linux.host import read_host
 from chrun.oci.digest import Digest
+from chrun.runtime.descriptors import closing, pipe
 from chrun.runtime.launch import REPORT_BYTES, failure, init_refused, open_init, open_plan
 from chrun.runtime.notes import clone_notes
 from chrun.runtime.plan import Clone, Exec, Plan
@@ -94,12 +95,12 @@ class _Worker:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         with ExitStack() as passed, ExitStack() as own:
-            init_fd = _closing(passed, open_init())
-            plan_fd = _closing(passed, open_plan(plan.encode()))
-            self._report_fd, report_end = _pipe(own, passed)
-            lifeline_end, self._lifeline_fd = _pipe(passed, own)
-            input_end, self._input_fd = _pipe(passed, own)
-            self._output_fd, output_end = _pipe(own, passed)
+            init_fd = closing(passed, open_init())
+            plan_fd = closing(passed, open_plan(plan.encode()))
+            self._report_fd, report_end = pipe(own, passed)
+            lifeline_end, self._lifeline_fd = pipe(passed, own)
+            input_end, self._input_fd = pipe(passed, own)
+            self._output_fd, output_end = pipe(own, passed)
             words = (f"plan={plan_fd}", f"report={report_end}", f"lifeline={lifeline_end}")
             try:
                 self._process = subprocess.Popen(
@@ -149,16 +150,6 @@ class _Worker:
         if isinstance(result, tuple):
             raise _error(*result)
         return result
-
-
-def _closing(stack: ExitStack, fd: int) -> int:
-    stack.callback(os.close, fd)
-    return fd
-
-
-def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
-    read_end, write_end = os.pipe()
-    return _closing(reading, read_end), _closing(writing, write_end)
 
 
 def _error(name: str, message: str, hint: str) -> ChrunError:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from contextlib import ExitStack
 
+from chrun.runtime.descriptors import closing, pipe
 from chrun.runtime.launch import (
     INIT_REFUSALS,
     REPORT_BYTES,
@@ -57,15 +58,10 @@ class Running:
         with ExitStack() as passed, ExitStack() as own:
             locks = (prepared.launch.hold_fd, *prepared.launch.volume_fds)
             for lock_fd in locks:
-                passed.callback(os.close, lock_fd)
-            self._report_fd, report_end = os.pipe()
-            own.callback(os.close, self._report_fd)
-            passed.callback(os.close, report_end)
-            lifeline_end, self._lifeline_fd = os.pipe()
-            own.callback(os.close, self._lifeline_fd)
-            passed.callback(os.close, lifeline_end)
-            plan_fd = open_plan(prepared.composed.encoded)
-            passed.callback(os.close, plan_fd)
+                closing(passed, lock_fd)
+            self._report_fd, report_end = pipe(own, passed)
+            lifeline_end, self._lifeline_fd = pipe(passed, own)
+            plan_fd = closing(passed, open_plan(prepared.composed.encoded))
             words = (f"report={report_end}", f"lifeline={lifeline_end}")
             command = command_line(prepared.launch, plan_fd, *words)
             fds = [init_fd, plan_fd, report_end, lifeline_end, *locks]

@@ -53,10 +53,14 @@ class Launch(Value):
 def open_sealed(name: str, content: bytes, *, executable: bool = True) -> int:
     """Give a descriptor of an anonymous file with this content that can never change."""
     sealed_fd = _memfd(name, _MFD_EXEC if executable else _MFD_NOEXEC_SEAL)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(sealed_fd, view) :]
-    fcntl.fcntl(sealed_fd, fcntl.F_ADD_SEALS, _SEALS)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(sealed_fd, view) :]
+        fcntl.fcntl(sealed_fd, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(sealed_fd)
+        raise
     return sealed_fd
 
 

@@ -6,11 +6,13 @@ What chrun would do, done: no list of kernel versions and policies tells as much
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from chrun.errors import SandboxError
 from chrun.linux.host import Lack
 from chrun.linux.seccomp.pretend import pretend_root_filter
 from chrun.runtime import launch
+from chrun.runtime.descriptors import closing, pipe
 from chrun.runtime.notes import (
     PROC_NOTES,
     clone_notes,
@@ -138,22 +140,21 @@ def _trials(host: Host) -> Iterator[tuple[Fact, tuple[Step, ...]]]:
 
 def try_plan(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | None:
     """Run a plan without a command; give why it failed and a hint, None when it did not."""
-    report_fd, report_end = os.pipe()
-    plan_fd = launch.open_plan(plan.encode())
-    hold_fd = os.open(scratch_dir, os.O_RDONLY | os.O_CLOEXEC)
-    told = launch.Launch("probe", scratch_dir, hold_fd)
-    argv = launch.command_line(told, plan_fd, f"report={report_end}")
-    passed = [
-        (os.POSIX_SPAWN_DUP2, number, number) for number in (init_fd, plan_fd, report_end, hold_fd)
-    ]
-    try:
-        pid = _spawn(init_fd, argv, passed)
-        os.close(report_end)
+    with ExitStack() as passed, ExitStack() as own:
+        report_fd, report_end = pipe(own, passed)
+        plan_fd = closing(passed, launch.open_plan(plan.encode()))
+        hold_fd = closing(passed, os.open(scratch_dir, os.O_RDONLY | os.O_CLOEXEC))
+        # Under other numbers, since the same one stays closed on exec before glibc 2.29
+        first = max(init_fd, plan_fd, report_end, hold_fd) + 1
+        fds = dict(
+            zip((init_fd, plan_fd, report_end, hold_fd), range(first, first + 4), strict=True)
+        )
+        told = launch.Launch("probe", scratch_dir, fds[hold_fd])
+        argv = launch.command_line(told, fds[plan_fd], f"report={fds[report_end]}")
+        pid = _spawn(fds[init_fd], argv, fds)
+        passed.close()
         report = os.read(report_fd, launch.REPORT_BYTES)
         status = _wait(pid)
-    finally:
-        for number in (report_fd, plan_fd, hold_fd):
-            os.close(number)
     error = launch.failure(plan, report)
     if error is None and status:
         error = SandboxError("cannot run chrun-init", hint="install chrun again with pip")
@@ -162,9 +163,11 @@ def try_plan(plan: Plan, init_fd: int, scratch_dir: str) -> tuple[str, str] | No
     return str(error).removeprefix(f"cannot {error.step}: "), error.hint
 
 
-def _spawn(init_fd: int, argv: list[str], passed: list[tuple[int, int, int]]) -> int:
+def _spawn(init_fd: int, argv: list[str], fds: dict[int, int]) -> int:
+    """Start chrun-init with descriptors of ours as numbers of its own, one of which it is."""
+    actions = [(os.POSIX_SPAWN_DUP2, ours, its) for ours, its in fds.items()]
     try:
-        return os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=passed)
+        return os.posix_spawn(f"/proc/self/fd/{init_fd}", argv, {}, file_actions=actions)
     except OSError as error:
         raise launch.init_refused(error) from error
 

@@ -82,8 +82,10 @@ def remove_container(layout: Layout, container: Container) -> None:
     from chrun.store.removal import discard  # seldom needed when a container starts
 
     try:
-        discard(layout, container.directory)
-        os.close(container.lock_fd)
+        try:
+            discard(layout, container.directory)
+        finally:
+            os.close(container.lock_fd)
         _forget_names(layout)
     except OSError as error:
         raise store_error(f"remove {container.directory}", error) from error
