@@ -45,7 +45,7 @@ class Hold:
         return _lock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB) and self.current
 
     def share(self) -> None:
-        """Let others have an exclusive lock, too, that want to share it."""
+        """Turn an exclusive lock into a shared one."""
         fcntl.flock(self.fd, fcntl.LOCK_SH)
 
     @property

@@ -72,7 +72,7 @@ def create_volume(
         os.mkdir(f"{staged}/_data")
         os.chmod(f"{staged}/_data", _DATA_MODE)  # whatever the umask
         _describe(staged, labels or {}, time, anonymous=anonymous)
-        _rename_unless_there(layout, staged, layout.volume_dir(name))
+        _rename_unless_there(layout, staged, name)
     except OSError as error:
         raise store_error(f"make the volume {name}", error) from error
     return name
@@ -123,20 +123,16 @@ def remove_volume(layout: Layout, name: str) -> None:
 def hold_volume(layout: Layout, name: str) -> tuple[Hold, bool]:
     """Lock a volume, and say whether alone: then it is empty, and the caller may fill it.
 
-    Otherwise others may use it as well: `share` makes the first kind the second.
+    Otherwise others may use it as well; `share` turns an exclusive lock into such a one.
     """
     directory = layout.volume_dir(name)
     try:
         alone = try_hold(directory)
         if alone is None:
-            return hold(directory, shared=True), False  # waits for who fills it
-        if not _is_empty(layout.volume_data_dir(name)):
-            alone.share()
-            return alone, False
-        _forget_staged(layout, directory)
+            return hold(directory, shared=True), False  # waits for whoever fills it
+        return alone, _is_to_be_filled(layout, name, alone)
     except OSError as error:
         raise store_error(f"lock the volume {name}", error) from error
-    return alone, True
 
 
 def stage_content(layout: Layout, name: str) -> str:
@@ -152,6 +148,20 @@ def adopt_content(layout: Layout, name: str, staged: str) -> None:
     # subordinate id, and cannot be opened then.
     sync_file_system(layout.volume_dir(name))
     os.rename(staged, layout.volume_data_dir(name))  # ENOTEMPTY, if it is not
+
+
+def _is_to_be_filled(layout: Layout, name: str, alone: Hold) -> bool:
+    """Say whether a volume is empty; the exclusive lock on it is shared where it is not."""
+    try:
+        empty = _is_empty(layout.volume_data_dir(name))
+        if empty:
+            _forget_staged(layout, layout.volume_dir(name))
+        else:
+            alone.share()
+    except BaseException:
+        alone.release()
+        raise
+    return empty
 
 
 def _is_empty(data_dir: str) -> bool:
@@ -170,14 +180,14 @@ def _describe(staged: str, labels: Mapping[str, str], time: str, *, anonymous: b
     write_synced(f"{staged}/volume.json", json.dumps(known, indent=1).encode())
 
 
-def _rename_unless_there(layout: Layout, staged: str, directory: str) -> None:
+def _rename_unless_there(layout: Layout, staged: str, name: str) -> None:
     try:
-        os.rename(staged, directory)
+        os.rename(staged, layout.volume_dir(name))
     except OSError:
         from chrun.store.removal import discard
 
         discard(layout, staged)
-        if not os.path.isdir(directory):
+        if not has_volume(layout, name):
             raise
 
 

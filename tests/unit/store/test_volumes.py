@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from chrun.errors import NoSuchVolumeError, UsageError
+from chrun.errors import NoSuchVolumeError, StoreError, UsageError
 from chrun.store.volumes import (
     adopt_content,
     check_volume_name,
@@ -69,6 +69,18 @@ def test_only_an_empty_volume_that_nobody_uses_is_for_filling(layout):
         held, alone = hold_volume(layout, "v")
     assert not alone
     held.release()
+
+
+def test_a_volume_without_content_is_an_error_that_keeps_no_lock(layout):
+    create_volume(layout, "v")
+    os.rmdir(layout.volume_data_dir("v"))
+    for attempt in (hold_volume, create_volume):
+        with pytest.raises(StoreError, match="volume v"):
+            attempt(layout, "v")
+    os.mkdir(layout.volume_data_dir("v"))
+    held, alone = hold_volume(layout, "v")
+    held.release()
+    assert alone
 
 
 def test_content_never_takes_the_place_of_other_content(layout):
