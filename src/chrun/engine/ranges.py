@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+    from chrun.errors import StoreError
+
 _RANGES_DIR = "/run/chrun/ranges"
 _OWNERS = ("root", "0", "containers")  # to whom administrators give what containers may have
 _ACCOUNTS = "/etc/passwd", "/etc/group"
@@ -31,29 +33,41 @@ _ACCOUNTS = "/etc/passwd", "/etc/group"
 class RangeClaim:
     """A range that is chosen; nobody else chooses until it is recorded or the block is left.
 
-    `directory` is where is written down which are taken, `paths` are those of the files that give
-    users and groups: subuid(5), subgid(5).
+    `directory` records which ranges are taken, `paths` are those of the files that give users and
+    groups: subuid(5), subgid(5). Entering raises StoreError; UnsupportedError when all are taken.
     """
 
     def __init__(self, directory: str = _RANGES_DIR, paths: tuple[str, str] = SUBID_PATHS) -> None:
         self._directory = directory
         self._paths = paths
-        try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            self._held = hold(directory)
-        except OSError as error:
-            raise store_error(f"write down which ids are taken in {directory}", error) from error
 
     def __enter__(self) -> Self:
-        taken = tuple(tuple(map(int, name.split("-"))) for name in self._living())
+        try:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            self._held = hold(self._directory)
+        except OSError as error:
+            raise self._failure(error) from error
+        try:
+            uid, gid = self._choose()
+        except OSError as error:
+            self._held.release()
+            raise self._failure(error) from error
+        except BaseException:
+            self._held.release()
+            raise
+        self._name = f"{uid}-{gid}"
+        self.maps = IdMaps((IdMapping(0, uid, RANGE_SIZE),), (IdMapping(0, gid, RANGE_SIZE),))
+        return self
+
+    def _failure(self, error: OSError) -> StoreError:
+        return store_error(f"write down which ids are taken in {self._directory}", error)
+
+    def _choose(self) -> tuple[int, int]:
+        """Give the first user and group ID of a range that nobody has."""
+        taken = tuple(self._living())
         for uid, gid in _candidates(self._paths):
             if not any(_meet(uid, users) or _meet(gid, groups) for users, groups in taken):
-                self._name = f"{uid}-{gid}"
-                self.maps = IdMaps(
-                    (IdMapping(0, uid, RANGE_SIZE),), (IdMapping(0, gid, RANGE_SIZE),)
-                )
-                return self
-        self._held.release()
+                return uid, gid
         raise UnsupportedError(
             "cannot give the container ids of its own: all are taken",
             hint="more can be given to the user containers in /etc/subuid and /etc/subgid",
@@ -73,12 +87,15 @@ class RangeClaim:
             raise store_error(f"write {path}", error) from error
         self._held.release()
 
-    def _living(self) -> Iterator[str]:
-        """Give the names of the ranges that are taken; those of who is dead are forgotten."""
+    def _living(self) -> Iterator[tuple[int, int]]:
+        """Give the ranges that are taken; those of the dead are forgotten."""
         for name in os.listdir(self._directory):
             path = f"{self._directory}/{name}"
+            uid, _, gid = name.partition("-")
+            if not (uid + gid).isdecimal() or not os.path.islink(path):
+                continue  # nothing of chrun's
             if _lives(os.readlink(path)):
-                yield name
+                yield int(uid), int(gid)
             else:
                 os.unlink(path)
 
@@ -92,16 +109,19 @@ def example_maps() -> IdMaps:
 def _lives(container_dir: str) -> bool:
     """Say whether a container runs, or is kept with files that may belong to its ids.
 
-    One that outlived its monitor is ended, or two would have the same ids. OSError.
+    One that outlived its monitor is ended, or two would have the same ids. One of which nobody can
+    tell has its range, and the next container another.
     """
     try:
         unlocked = try_hold(container_dir, shared=True)
-    except FileNotFoundError:
+        if not unlocked:
+            return True
+        unlocked.release()
+        end_first_process(container_dir)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    if not unlocked:
+    except OSError:
         return True
-    unlocked.release()
-    end_first_process(container_dir)
     return os.path.islink(f"{container_dir}/kept")
 
 

@@ -98,5 +98,23 @@ def test_where_nothing_is_given_to_containers_ids_are_used_that_are_nobodys(give
 
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="which ids are taken"):
-        RangeClaim(str(tmp_path / "file/r"))
+    claimed = RangeClaim(str(tmp_path / "file/r"))
+    with pytest.raises(StoreError, match="which ids are taken"), claimed:
+        pass
+
+
+@pytest.mark.parametrize("container_dir", ["{file}/x", "/nonexistent"])
+def test_the_record_of_a_container_that_is_gone_is_forgotten(given, container_dir):
+    assert claim(given) == FIRST  # which makes the directory
+    record = Path(taken_dir(given), f"{FIRST[0]}-{FIRST[1]}")
+    record.symlink_to(container_dir.format(file=given[0]))
+    assert claim(given) == FIRST
+    assert not record.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["notes", "1-x"])
+def test_what_is_no_record_is_left_alone(given, name):
+    assert claim(given) == FIRST
+    Path(taken_dir(given), name).touch()
+    assert claim(given) == FIRST
+    assert Path(taken_dir(given), name).exists()
