@@ -52,6 +52,7 @@ def small(**options):
         (["run", "--platform", "linux//", "busybox"], ["cannot parse platform"]),
         (["run", "--isolation", "total", "busybox"], ["expected auto, chroot"]),
         (["run", "--scratch", "cloud", "busybox"], ["expected disk or tmpfs"]),
+        (["run", "--scratch", "tmpfs:", "busybox"], ["cannot read size ''"]),
         (["run", "--keep", "--rm", "busybox"], ["contradict"]),
         (["run", "--receipt", "", "busybox"], ["--receipt is empty"]),
         (["run", "--receipt", "-", "busybox"], ["is the command's", "--receipt /dev/stderr"]),
@@ -64,6 +65,8 @@ def small(**options):
         (["pull", "re dis"], ["cannot parse reference"]),
         (["rmi"], []),
         (["--root"], ["--root needs a DIRECTORY"]),
+        (["--root", "", "images"], ["--root needs a DIRECTORY"]),
+        (["--root=", "images"], ["--root needs a DIRECTORY"]),
         (["explain"], ["no image was named"]),
     ],
 )

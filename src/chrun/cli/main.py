@@ -139,13 +139,14 @@ def _split_root(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Take `--root DIRECTORY` off the front; the default otherwise."""
     from chrun.store.layout import absolute, default_root
 
-    if words and words[0] == "--root":
-        if len(words) < 2 or not words[1]:
-            raise UsageError("cannot read the command line: --root needs a DIRECTORY")
-        return absolute(words[1]), words[2:]
-    if words and words[0].startswith("--root="):
-        return absolute(words[0].partition("=")[2]), words[1:]
-    return default_root(), words
+    option, equals, directory = words[0].partition("=") if words else ("", "", "")
+    if option != "--root":
+        return default_root(), words
+    if not equals:
+        directory, words = "".join(words[1:2]), words[1:]
+    if not directory:
+        raise UsageError("cannot read the command line: --root needs a DIRECTORY")
+    return absolute(directory), words[1:]
 
 
 def _runner(name: str) -> Runner:

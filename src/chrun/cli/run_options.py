@@ -278,9 +278,10 @@ def _working_dir(path: str) -> str:
 
 
 def _scratch_bytes(text: str) -> int:
-    kind, _, size = text.partition(":")
-    if kind == "tmpfs":
-        return parse_size(size) if size else _DEFAULT_SCRATCH_BYTES
+    if text == "tmpfs":
+        return _DEFAULT_SCRATCH_BYTES
+    if text.startswith("tmpfs:"):
+        return parse_size(text.removeprefix("tmpfs:"))
     if text != "disk":
         raise UsageError(f"cannot read --scratch {text!r}: expected disk or tmpfs[:SIZE]")
     return 0

@@ -84,6 +84,8 @@ def _split(text: str) -> _Given:
         key = _ALIASES.get(key.lower(), key.lower())
         if key in fields:
             raise UsageError(f"cannot read mount {text!r}: {key} is given twice")
+        if equals and not content:  # an unset variable: it would show more than was asked for
+            raise UsageError(f"cannot read mount {text!r}: {key} is empty")
         fields[key] = content if equals else "true"
     kind = fields.get("type", "volume")
     if kind not in _OWN:

@@ -102,6 +102,16 @@ def test_the_type_is_a_volume_unless_told():
     assert parse_mount("src=v,dst=/x,volume-subpath=a/b").subpath == "a/b"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["src=v,dst=/x,volume-subpath=", "type=image,src=i,dst=/x,image-subpath=",
+     "type=tmpfs,dst=/x,tmpfs-size=", "type=bind,src=/,dst=/x,bind-propagation="],
+)  # fmt: skip
+def test_an_empty_value_is_not_the_lack_of_one(text):
+    with pytest.raises(UsageError, match=r"[a-z-]+ is empty"):
+        parse_mount(text)
+
+
 def test_an_image_is_read_only_whatever_is_said():
     mount = parse_mount("type=image,src=redis:7,dst=/x,ro=false,image-subpath=etc")
     assert mount == SpecMount("/x", "image", "redis:7", ("ro",), "etc")
