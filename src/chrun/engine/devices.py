@@ -45,11 +45,11 @@ def parse_device(text: str) -> tuple[Device, ...]:
         if not found:
             raise UsageError(f"cannot give {path}: there are no devices in it")
         return found
-    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+    if not _is_device(status):
         raise UsageError(
             f"cannot give {path}: it is not a device", hint=f"for a file use -v {path}:{target}"
         )
-    return (device_of(path, target, access, status),)
+    return (_device_of(path, target, access, status),)
 
 
 def check_access(device: Device, reason: str) -> None:
@@ -88,7 +88,7 @@ def _tell_closed(devices: tuple[Device, ...], host: Host) -> tuple[str, ...]:
     who = "the container's ids" if host.privileged else "your user"
     return (
         f"the container can see but not open {', '.join(closed[:_NAMED])}{more}: "
-        f"{who} may neither read nor write there",
+        f"{who} may neither read nor write it",
     )
 
 
@@ -136,10 +136,9 @@ def _devices_below(directory: str, target: str, access: str) -> Iterator[Device]
             if entry.name not in _OWN:
                 yield from _devices_below(entry.path, inside, access)
             continue
-        status = entry.stat(follow_symlinks=False)
-        is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
-        if is_device and entry.name not in _OWN:
-            yield device_of(entry.path, inside, access, status)
+        device = find_device(entry.path, inside, access)
+        if device and entry.name not in _OWN:
+            yield device
 
 
 def _entries(directory: str) -> list[os.DirEntry[str]]:
@@ -151,8 +150,23 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
         raise UsageError(f"cannot give the devices in {directory}: {reason}") from error
 
 
-def device_of(source: str, target: str, access: str, status: os.stat_result) -> Device:
-    """Give the device that a node of this status is, to be found at `target` inside."""
+def find_device(source: str, target: str, access: str) -> Device | None:
+    """Give the device that a node is, to be found at `target` inside.
+
+    None for what is no device, or went away since it was listed.
+    """
+    try:
+        status = os.lstat(source)
+    except OSError:
+        return None
+    return _device_of(source, target, access, status) if _is_device(status) else None
+
+
+def _is_device(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+
+
+def _device_of(source: str, target: str, access: str, status: os.stat_result) -> Device:
     return Device(
         path=target,
         kind="b" if stat.S_ISBLK(status.st_mode) else "c",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 
-from chrun.engine.devices import device_of
+from chrun.engine.devices import find_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,15 +37,5 @@ def _devices(directory: str, left_out: frozenset[str]) -> Iterator[Device]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _devices(entry.path, frozenset())
-        elif device := _device(entry.path):
+        elif device := find_device(entry.path, entry.path, "rwm"):
             yield device
-
-
-def _device(path: str) -> Device | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-        return None
-    return device_of(path, path, "rwm", status)
