@@ -301,5 +301,5 @@ def test_a_sealed_container_without_cgroups_has_a_limit_of_processes_all_the_sam
     script = "grep processes /proc/self/limits; " + BOMB.replace("200", "400")
     done = chrun("run", "--isolation", "sealed", box, "sh", "-c", script, status=None)
     assert done.stdout.split()[2:4] == ["256", "256"]
-    assert "chrun: what is sealed is limited process by process only: " in done.stderr
+    assert "chrun: limits hold for each process, not for all together: " in done.stderr
     assert "can't fork" in done.stderr

@@ -6,6 +6,7 @@ error that says what would mend it.
 
 from __future__ import annotations
 
+from chrun.engine.isolation import notice
 from chrun.errors import UnsupportedError
 from chrun.values import Value
 
@@ -55,7 +56,7 @@ def descend(
                 hint=lack.hint or f"use {descent.flag}",
             )
         shared[name] = "host"
-        notices.append(notice(f"{descent.meaning} ({descent.flag})", lack))
+        notices.append(notice(f"{descent.meaning} ({descent.flag})", lack.why, lack.hint))
     return options.replace(namespaces=namespaces.replace(**shared)), tuple(notices)
 
 
@@ -65,7 +66,8 @@ def without_filters(lack: Lack, spec: Spec, *, optional: bool) -> tuple[str, ...
         return ()
     if not optional:
         raise UnsupportedError(f"cannot filter system calls: {lack.why}", hint=lack.hint)
-    return (notice("no system call is forbidden (--security-opt seccomp=unconfined)", lack),)
+    what = "no system call is forbidden (--security-opt seccomp=unconfined)"
+    return (notice(what, lack.why, lack.hint),)
 
 
 def why_without(host: Host, namespace: Fact) -> Lack | None:
@@ -78,11 +80,6 @@ def why_without(host: Host, namespace: Fact) -> Lack | None:
     if lack is None and namespace == "pid":
         return host.lack_of("proc")
     return lack
-
-
-def notice(what: str, lack: Lack) -> str:
-    """Give the line that tells of something missing: what, why, and what mends it."""
-    return f"{what}: {lack.why}" + (f"; {lack.hint}" if lack.hint else "")
 
 
 def _asked(options: RunOptions) -> frozenset[str]:

@@ -31,8 +31,13 @@ def choose_rung(host: Host, wanted: Isolation) -> tuple[Rung, tuple[str, ...]]:
         return ("confined" if wanted == "auto" else wanted), ()
     if wanted != "auto" or not host.may_chroot:
         raise UnsupportedError(f"cannot isolate the container: {lack.why}", hint=lack.hint)
-    notice = f"only the root directory is changed (--isolation chroot): {lack.why}"
-    return "chroot", (f"{notice}; {lack.hint}" if lack.hint else notice,)
+    what = "only the root directory is changed (--isolation chroot)"
+    return "chroot", (notice(what, lack.why, lack.hint),)
+
+
+def notice(what: str, why: str, hint: str) -> str:
+    """Give the line that tells of something missing: what, why, and what mends it, if anything."""
+    return f"{what}: {why}" + (f"; {hint}" if hint else "")
 
 
 def summary_words(rung: Rung, rootfs: Rootfs) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chrun.engine.isolation import notice
 from chrun.errors import UnsupportedError, UsageError
 from chrun.linux.cgroups import read_cgroups
 from chrun.oci.spec import Process, Resources, Rlimit, Spec, Throttle
@@ -33,23 +34,31 @@ def settle_limits(
     if spec.resources == Resources() and not spec.device_rules:
         return spec, Limited(plan_deadline(spec)), ()
     cgroups = read_cgroups(spec.resources)
-    try:
-        return spec, plan_limits(spec, cgroups, host), ()
-    except UnsupportedError as error:
-        if spec.device_rules:
-            from chrun.engine.devices import check_access
+    said: list[str] = []
+    while True:
+        try:
+            return spec, plan_limits(spec, cgroups, host), tuple(said)
+        except UnsupportedError as error:
+            spec, what = _leave_out(spec, asked, host, error)
+            said.append(what)
 
-            reason = str(error).partition(": ")[2]
-            for device in spec.devices:
-                check_access(device, reason)
-            settled, limited, said = settle_limits(spec.replace(device_rules=()), asked, host)
-            return settled, limited, (*said, f"devices can be used without restriction: {reason}")
-        if spec.resources == asked:
-            raise
-        left: Spec = spec.replace(resources=asked, process=_counted(spec, asked, host))
-        reason = str(error).partition(": ")[2]
-        notice = f"what is sealed is limited process by process only: {reason}; {error.hint}"
-        return left, plan_limits(left, cgroups, host), (notice,)
+
+def _leave_out(
+    spec: Spec, asked: Resources, host: Host, error: UnsupportedError
+) -> tuple[Spec, str]:
+    """Give a spec without something that nobody asked for, and the word on it; or the error."""
+    reason = str(error).partition(": ")[2]
+    if spec.device_rules:
+        from chrun.engine.devices import check_access
+
+        for device in spec.devices:
+            check_access(device, reason)
+        left: Spec = spec.replace(device_rules=())
+        return left, f"devices can be used without restriction: {reason}"
+    if spec.resources == asked:
+        raise error
+    left = spec.replace(resources=asked, process=_counted(spec, asked, host))
+    return left, notice("limits hold for each process, not for all together", reason, error.hint)
 
 
 def limits_to_be_had(host: Host) -> tuple[tuple[str, ...], str, str]:

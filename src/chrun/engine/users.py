@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chrun.engine.isolation import notice
 from chrun.errors import UnsupportedError, UsageError
 from chrun.oci.convert import IdMaps
 from chrun.oci.spec import IdMapping
@@ -120,4 +121,4 @@ def _told(found: Subordinate, wanted: str) -> tuple[str, ...]:
     from chrun.engine.subid_trial import explained
 
     found = explained(found)
-    return (f"only one id is mapped: {found.why}; {found.hint}",)
+    return (notice("only one id is mapped", found.why, found.hint),)
