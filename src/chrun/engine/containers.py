@@ -23,7 +23,7 @@ from chrun.rootfs.rootfs import COPY_NAME, Rootfs, choose_rootfs_kind
 from chrun.runtime.launch import Launch
 from chrun.runtime.plan import UNLIMITED
 from chrun.runtime.planner import plan_container
-from chrun.store.containers import create_container, remove_container, save_spec
+from chrun.store.containers import create_container, save_spec
 from chrun.store.layout import absolute
 from chrun.store.records import index_signature
 from chrun.values import Value
@@ -137,11 +137,10 @@ def _prepare(
         if request.keep:
             spec = composed.spec.named(container.container_id[:12])
             save_spec(container, spec.to_json(profile_json(engine.host, spec)))
-    except BaseException:
+    except BaseException as error:
         for volume_fd in volume_fds:
             os.close(volume_fd)
-        remove_container(engine.store.layout, container)
-        engine.clear_up()
+        engine.abandon(container, error)
         raise
     return Prepared(
         composed,
@@ -164,8 +163,15 @@ def _recall(engine: Engine, request: RunRequest, users: Users) -> Composed:
     shown = request.options.security.privileged  # the machine's devices as they are at the moment
     if request.is_path or users.kind == "range" or request.joins or shown:
         return compose(engine, request, users)
+    sources = tuple(os.path.isdir(mount.source) for mount in request.options.mounts)
     place = _place(request)
-    ingredients = (index_signature(engine.store.layout), machine_files_signature(), place, users)
+    ingredients = (
+        index_signature(engine.store.layout),
+        machine_files_signature(),
+        place,
+        users,
+        sources,
+    )
     kept = engine.kept.get(request)
     if kept is None or kept[0] != ingredients:
         if len(engine.kept) >= _KEPT:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chrun.engine.users import Users
     from chrun.linux.host import Surroundings
     from chrun.registry.client import Registry
+    from chrun.store.containers import Container
     from chrun.store.records import ImageRecord
 
     Question = tuple[int, str, Surroundings, tuple[str | int, ...]]
@@ -118,6 +119,14 @@ class Engine:
         from chrun.registry.credentials import CredentialStore
 
         return Registry(credentials=CredentialStore(), insecure=self._insecure)
+
+    def abandon(self, container: Container, error: BaseException) -> None:
+        """Remove a container that could not be started; a failure of that is a note on `error`."""
+        try:
+            remove_container(self.store.layout, container)
+        except StoreError as second:
+            error.add_note(str(second))
+        self.clear_up()
 
     def clear_up(self) -> tuple[str, ...]:
         """Remove what killed containers left; what cannot be removed is a notice, no more."""

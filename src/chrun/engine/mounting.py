@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from chrun.errors import UsageError
-from chrun.store.containers import remove_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ def claim_mounts(engine: Engine, request: RunRequest, container: Container, user
 
     try:
         volumes.claim_mounts(engine, request, container, users)
-    except BaseException:
-        remove_container(engine.store.layout, container)
+    except BaseException as error:
+        engine.abandon(container, error)
         raise
 
 

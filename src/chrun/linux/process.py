@@ -267,12 +267,15 @@ def _namespaces(pid: int) -> tuple[Namespace, ...]:
 
 def _descriptors(pid: int) -> tuple[Descriptor, ...]:
     try:
-        numbers = sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+        return tuple(Descriptor(fd, _link(pid, f"fd/{fd}")) for fd in _numbers(pid, "fd"))
     except PermissionError:
         # /proc/PID/fd is for its user, who may be a subordinate id of the caller's; fdinfo asks for
         # the right to trace (Linux 5.14), and has no targets.
-        return tuple(Descriptor(int(number), "") for number in os.listdir(f"/proc/{pid}/fdinfo"))
-    return tuple(Descriptor(number, _link(pid, f"fd/{number}")) for number in numbers)
+        return tuple(Descriptor(fd, "") for fd in _numbers(pid, "fdinfo"))
+
+
+def _numbers(pid: int, directory: str) -> list[int]:
+    return sorted(map(int, os.listdir(f"/proc/{pid}/{directory}")))
 
 
 def _link(pid: int, name: str) -> str:
