@@ -20,15 +20,6 @@ enum {
 	DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 };
 
-/* What getdents64(2) gives. */
-struct entry {
-	uint64_t inode;
-	int64_t next;
-	uint16_t length;
-	uint8_t type;
-	char name[];
-};
-
 static bool is_child(const struct entry *entry)
 {
 	return entry->type == DT_DIR && strcmp(entry->name, ".") != 0 &&

@@ -131,10 +131,11 @@ static int note_down(const struct cgroups *groups, const char *parent, const cha
 {
 	const char *const parts[] = { parent, "/", name, "\n" };
 	char path[PATH_MAX];
-	int error = host_path(groups->scratch, "%/cgroups", path, sizeof(path));
+	int error;
 
 	if (!*groups->scratch)
 		return 0;
+	error = host_path(groups->scratch, "%/cgroups", path, sizeof(path));
 	closing int fd = error ? error : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	if (fd < 0)

@@ -58,7 +58,7 @@ static int set(uint64_t effective, uint64_t permitted, uint64_t inheritable)
 	return result(syscall(SYS_capset, &version, data));
 }
 
-static int get_permitted(uint64_t *permitted)
+static int read_permitted(uint64_t *permitted)
 {
 	struct __user_cap_header_struct version = header();
 	cap_data data = { { 0 } };
@@ -92,7 +92,7 @@ static int raise_ambient(uint64_t ambient)
 int set_capabilities(const struct capability_sets *sets)
 {
 	uint64_t has = 0;
-	int error = get_permitted(&has);
+	int error = read_permitted(&has);
 	uint64_t permitted = sets->permitted & has, effective = sets->effective & has;
 
 	/* a change of user emptied the effective set; dropping needs CAP_SETPCAP in it */

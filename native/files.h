@@ -4,9 +4,19 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "steps.h"
+
+/* What getdents64(2) gives. */
+struct entry {
+	uint64_t inode;
+	int64_t next;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
 
 /* Write a host path as the kernel wants it: "%" stands for the scratch directory. */
 int host_path(const char *scratch, const char *path, char *whole, size_t size);

@@ -90,11 +90,15 @@ static inline _Noreturn void leave(int status)
 	__builtin_trap();
 }
 
+/* The kernel gives EAGAIN when a rename elsewhere disturbed a "..". */
 static inline int openat2_(int directory, const char *path, uint64_t flags, uint64_t resolve)
 {
 	struct open_how2 how = { flags | O_CLOEXEC, 0, resolve };
+	int fd = -EAGAIN;
 
-	return result(syscall(SYS_openat2, directory, path, &how, sizeof(how)));
+	for (int tries = 0; fd == -EAGAIN && tries < 8; tries++)
+		fd = result(syscall(SYS_openat2, directory, path, &how, sizeof(how)));
+	return fd;
 }
 
 /* True where the kernel is too old for a call, or where an outer container's system call filter,

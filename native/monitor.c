@@ -175,8 +175,8 @@ static void hear_child(struct monitor *m)
 		else if (message.single >= 0)
 			m->listener = message.single;
 		else if (!message.failure.error)
-			do_outside(&m->outside, m->plan, m->options->scratch, m->pid,
-				   message.failure.position, m->child);
+			serve_outside(&m->outside, m->plan, m->options->scratch, m->pid,
+				      message.failure.position, m->child);
 		else
 			fail(m, message.failure.position, (int)message.failure.error);
 	if (heard == -EAGAIN)

@@ -212,8 +212,8 @@ static int open_tree_outside(const struct outside *o, const char *scratch, const
 	return error;
 }
 
-void do_outside(struct outside *o, const struct plan *plan, const char *scratch, pid_t pid,
-		uint32_t position, int child)
+void serve_outside(struct outside *o, const struct plan *plan, const char *scratch, pid_t pid,
+		   uint32_t position, int child)
 {
 	struct record record;
 	int done = -EINVAL;

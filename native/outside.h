@@ -19,8 +19,8 @@ struct outside {
 
 /* Do what the first process, `pid`, asks for with the step at a position of the plan, and answer
  * on `child`. Whatever fails is the answer. */
-void do_outside(struct outside *o, const struct plan *plan, const char *scratch, pid_t pid,
-		uint32_t position, int child);
+void serve_outside(struct outside *o, const struct plan *plan, const char *scratch, pid_t pid,
+		   uint32_t position, int child);
 
 /* Remove a tree whose files belong to mapped ids, which in their namespace is its root's to do. */
 int remove_tree_inside(const struct outside *o, const char *path);

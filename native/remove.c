@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "files.h"
 #include "kernel.h"
 #include "mounts.h"
 #include "say.h"
@@ -19,15 +20,6 @@
 struct removal {
 	int top;
 	uint64_t moved; /* so many directories; the number is the next one's name */
-};
-
-/* What getdents64(2) gives. */
-struct entry {
-	uint64_t inode;
-	int64_t next;
-	uint16_t length;
-	uint8_t type;
-	char name[];
 };
 
 typedef int visit_function(struct removal *r, int directory, const struct entry *entry);

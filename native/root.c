@@ -14,7 +14,6 @@
 
 enum {
 	MAX_LINKS = 40, /* as the kernel's own path walk */
-	MAX_TRIES = 8,  /* openat2(2) gives EAGAIN when a rename elsewhere disturbed a ".." */
 	ONE_NAME = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 };
 
@@ -198,13 +197,8 @@ static int find(int root, const char *path, int how)
 {
 	uint64_t resolve = IN_ROOT | NO_MAGICLINKS | (how & ROOT_NO_LINKS ? NO_SYMLINKS : 0);
 	bool make = how & (ROOT_MAKE_DIRECTORY | ROOT_MAKE_FILE);
-	int fd;
+	int fd = openat2_(root, path, O_PATH, resolve);
 
-	for (int tries = 0; tries < MAX_TRIES; tries++) {
-		fd = openat2_(root, path, O_PATH, resolve);
-		if (fd != -EAGAIN)
-			break;
-	}
 	if (is_missing(fd) || (fd == -ENOENT && make))
 		return walk_path(root, path, how);
 	return fd;

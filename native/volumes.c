@@ -13,16 +13,10 @@
 #include "mounts.h"
 #include "root.h"
 
-enum { MAX_TRIES = 8 }; /* openat2(2) gives EAGAIN when a rename disturbed a ".." */
-
 /* Somebody who writes to a volume chooses what its paths lead to, but not out of it. */
 static int open_below(int directory, const char *path)
 {
-	int fd = -EAGAIN;
-
-	for (int tries = 0; fd == -EAGAIN && tries < MAX_TRIES; tries++)
-		fd = openat2_(directory, path, O_PATH, BENEATH | NO_MAGICLINKS);
-	return fd;
+	return openat2_(directory, path, O_PATH, BENEATH | NO_MAGICLINKS);
 }
 
 /* Where a tree is kept from step to step. 0 stands for none: that, 1 and 2 are the container's. */

@@ -10,6 +10,7 @@ import marshal
 import os
 
 from chrun.errors import UnsupportedError
+from chrun.oci.spec import count_ids
 from chrun.runtime.steps import Seccomp
 from chrun.store.records import keep_answer
 
@@ -47,7 +48,7 @@ def plan_filters(
     `architecture` is the image's. With `optional` a filter that cannot be had is a notice.
     Raises ContentError for a profile that does not mean anything here, UnsupportedError.
     """
-    single_id = sum(mapping.size for mapping in spec.uid_mappings) == 1
+    single_id = count_ids(spec.uid_mappings) == 1
     if not spec.seccomp and not single_id:
         return (), ()
     if spec.seccomp and (host.machine, architecture) in _FOREIGN:

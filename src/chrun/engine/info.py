@@ -12,6 +12,7 @@ from chrun.errors import StoreError, UnsupportedError
 from chrun.linux import caps
 from chrun.linux.host import read_first_line, read_host
 from chrun.linux.mountinfo import find_mount
+from chrun.oci.spec import count_ids
 from chrun.values import Value
 
 TYPE_CHECKING = False
@@ -104,7 +105,7 @@ def _owners(engine: Engine, host: Host) -> MachineFact:
         return MachineFact(name, "the image's")
     found = explained(find_subordinate(engine.store.layout))
     if found.maps.uids:
-        count = sum(mapping.size for mapping in found.maps.uids)
+        count = count_ids(found.maps.uids)
         return MachineFact(name, f"the image's: {count} ids, the caller's and subordinate ones")
     lack = host.lack_of("listener")
     seems = "only succeed" if lack else "seem to succeed"

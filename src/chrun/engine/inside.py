@@ -57,21 +57,21 @@ class Inside:
 
         Raises what that does, and what reading `chunks` does.
         """
-        return Digest.parse(str(self._do(("unpack", what, directory, media_type), chunks)))
+        return Digest.parse(str(self._carry_out(("unpack", what, directory, media_type), chunks)))
 
     def copy_layers(self, layers: Sequence[str], root: str) -> None:
         """Copy layers over one another, as `rootfs.copy` does, with all owners; its errors."""
-        self._do(("copy", root, *layers))
+        self._carry_out(("copy", root, *layers))
 
     def copy_subtree(self, layers: Sequence[str], path: str, target: str) -> bool:
         """Copy a directory out of layers, as `rootfs.subtree` does, with all owners; its errors."""
-        return bool(self._do(("copy-subtree", path, target, *layers)))
+        return bool(self._carry_out(("copy-subtree", path, target, *layers)))
 
     def empty_trash(self) -> int:
         """Remove what was discarded, as `store.removal` does; its errors."""
-        return int(self._do(("empty-trash", self._layout.root)))
+        return int(self._carry_out(("empty-trash", self._layout.root)))
 
-    def _do(self, task: tuple[str, ...], chunks: Iterable[bytes] = ()) -> Word:
+    def _carry_out(self, task: tuple[str, ...], chunks: Iterable[bytes] = ()) -> Word:
         with _Worker(self._plan(task)) as worker:
             worker.feed(chunks)
             return worker.result()

@@ -129,9 +129,7 @@ def _check_mapped(name: str, maps: IdMaps, identity: Identity) -> None:
         (maps.uids, identity.uid, "user"),
         (maps.gids, identity.gid, "group"),
     ):
-        if not any(
-            each.container_id <= number < each.container_id + each.size for each in mappings
-        ):
+        if not any(number in mapping for mapping in mappings):
             known = mappings[0].container_id
             raise UnsupportedError(
                 f"cannot join container {name} as {kind} {number}: it has no such {kind}",

@@ -40,7 +40,7 @@ class Cancellation:
         self.check()
 
 
-def do_in_parallel(
+def run_in_parallel(
     work: Callable[[Job], None], jobs: Iterable[Job], cancellation: Cancellation, *, threads: int
 ) -> None:
     """Do `work` on every job, in their order, in several threads.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from chrun.engine.fetch import LayerFetch, LayerFetcher
 from chrun.engine.owners import unpack_here
-from chrun.engine.parallel import Cancellation, do_in_parallel
+from chrun.engine.parallel import Cancellation, run_in_parallel
 from chrun.engine.progress import Part
 from chrun.engine.trash import empty_trash
 from chrun.errors import (
@@ -78,7 +78,7 @@ def pull(
     cancellation = Cancellation()
     fetcher = LayerFetcher(store.layout, registry, reference, progress, cancellation, unpack)
     try:
-        do_in_parallel(
+        run_in_parallel(
             fetcher.ensure,
             _layers_of(reference, image.manifest, image.config),
             cancellation,
@@ -104,7 +104,7 @@ def unpack_again(
     cancellation = Cancellation()
     fetcher = LayerFetcher(store.layout, registry, reference, progress, cancellation, unpack)
     try:
-        do_in_parallel(
+        run_in_parallel(
             fetcher.ensure,
             _layers_of(reference, document, record.config),
             cancellation,

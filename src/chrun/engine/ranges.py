@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from chrun.engine.outliving import end_first_process
-from chrun.engine.subid_trial import read_text
 from chrun.engine.subordinate import SUBID_PATHS
 from chrun.errors import UnsupportedError
+from chrun.linux.host import read_text
 from chrun.linux.subids import RANGE_SIZE, free_ranges, whole_ranges
 from chrun.oci.convert import IdMaps
 from chrun.oci.spec import IdMapping

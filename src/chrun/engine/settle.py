@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chrun.errors import UnsupportedError
 from chrun.oci.options import NamespaceOptions, SecurityOptions
+from chrun.oci.spec import count_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def settle(
     cannot be joined.
     """
     notices: tuple[str, ...] = ()
-    if options.groups and sum(mapping.size for mapping in maps.gids) == 1:
+    if options.groups and count_ids(maps.gids) == 1:
         raise UnsupportedError(
             f"cannot join group {options.groups[0]!r}: only one id is mapped",
             hint="run as root, or with subordinate ids (--userns subuid)",

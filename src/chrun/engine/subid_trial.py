@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from chrun.engine.subordinate import SUBID_PATHS, Subordinate
-from chrun.linux.host import gains_nothing, read_host
+from chrun.linux.host import gains_nothing, read_host, read_text
 from chrun.linux.subids import RANGE_SIZE, Subids, free_ranges, map_ranges, ranges_of
 from chrun.oci.convert import IdMaps
 from chrun.runtime.probe import try_id_maps
@@ -69,15 +69,6 @@ def login_name() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        return ""
-
-
-def read_text(path: str) -> str:
-    """Give a file's text, "" for one that cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
         return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chrun.engine.isolation import notice
 from chrun.errors import UnsupportedError, UsageError
 from chrun.oci.convert import IdMaps
-from chrun.oci.spec import IdMapping
+from chrun.oci.spec import IdMapping, count_ids
 from chrun.store.layout import LAYERS_ROOM
 from chrun.values import Value
 
@@ -49,7 +49,7 @@ class Users(Value):
             ("user", identity.uid, self.maps.uids),
             ("group", identity.gid, self.maps.gids),
         ):
-            count = sum(mapping.size for mapping in mappings)
+            count = count_ids(mappings)
             if mappings and number >= count:
                 raise UsageError(
                     f"cannot run as {what} {number}: only ids from 0 to {count - 1} are mapped"

@@ -29,14 +29,14 @@ def main() -> None:
     """Do the task that the command line names and say what came of it."""
     os.umask(0o022)
     try:
-        result: str | int | tuple[str, str, str] = _do(*sys.argv[1:])
+        result: str | int | tuple[str, str, str] = _carry_out(*sys.argv[1:])
     except ChrunError as error:
         result = (type(error).__name__, str(error), error.hint)
     with os.fdopen(1, "wb") as said:
         said.write(marshal.dumps(result))
 
 
-def _do(task: str, *words: str) -> str | int:
+def _carry_out(task: str, *words: str) -> str | int:
     match task, words:
         case "unpack", (what, directory, media_type):
             return _unpack(what, directory, media_type)

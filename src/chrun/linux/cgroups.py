@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.linux.host import read_first_line
+from chrun.linux.host import read_first_line, read_text
 from chrun.linux.mountinfo import read_mountinfo
 from chrun.values import Value
 
@@ -115,7 +115,7 @@ def read_cgroups(resources: Resources) -> Cgroups:
 
 def own_place() -> str:
     """Give the text of /proc/self/cgroup: it changes when this process is moved."""
-    return _read("/proc/self/cgroup")
+    return read_text("/proc/self/cgroup")
 
 
 def read_places(text: str) -> dict[str, str]:
@@ -236,12 +236,4 @@ def _manager(mount_point: str) -> Manager | None:
 
 
 def _words(path: str) -> tuple[str, ...]:
-    return tuple(_read(path).split())
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            return file.read()
-    except OSError:
-        return ""
+    return tuple(read_text(path).split())

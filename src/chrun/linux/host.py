@@ -175,6 +175,15 @@ def gains_nothing() -> bool:
         return False
 
 
+def read_text(path: str) -> str:
+    """Give a file's text, "" for one that cannot be read; lines end where the kernel ends them."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def read_first_line(path: str) -> str:
     """Give the first line of a small file, "" when it cannot be read."""
     try:

@@ -83,6 +83,15 @@ class IdMapping(Value):
     host_id: int
     size: int
 
+    def __contains__(self, number: int) -> bool:
+        """Whether an id exists inside."""
+        return 0 <= number - self.container_id < self.size
+
+
+def count_ids(mappings: tuple[IdMapping, ...]) -> int:
+    """Give how many ids are mapped; 1 is the caller's alone."""
+    return sum(mapping.size for mapping in mappings)
+
 
 class Joined(Value):
     """A namespace that exists already, of the process whose directory in /proc is `process`.

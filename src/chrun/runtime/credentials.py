@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chrun.linux import caps
+from chrun.oci.spec import count_ids
 from chrun.runtime.steps import Capabilities, NoNewPrivileges, User
 
 TYPE_CHECKING = False
@@ -27,7 +28,7 @@ def plan_credentials(
     `keep_groups` where the user namespace that this runs in has setgroups(2) denied.
     """
     process, user = spec.process, spec.process.user
-    single_id = sum(mapping.size for mapping in spec.uid_mappings) == 1
+    single_id = count_ids(spec.uid_mappings) == 1
     if not process.no_new_privileges and not single_id:
         yield from filters
     yield User(user.uid, user.gid, user.additional_gids, keep_groups or single_id)

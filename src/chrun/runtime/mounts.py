@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 
 from chrun.errors import UnsupportedError, UsageError
+from chrun.oci.spec import count_ids
 from chrun.runtime.notes import MOUNT_NOTES, PLACE_NOTES
 from chrun.runtime.steps import Bind, Link, Mount, Node
 from chrun.values import Value
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from chrun.oci.spec import Device, IdMapping, SpecMount
     from chrun.runtime.steps import Step
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_STRICTATIME = 1, 2, 4, 8, 1 << 24
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 FLAGS = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
 _IGNORED = frozenset({"rw", "suid", "dev", "exec", "bind", "rbind", "idmap"})
 _FILESYSTEMS = frozenset({"proc", "sysfs", "tmpfs", "devpts", "mqueue"})
@@ -58,11 +59,7 @@ class Unprivileged(Value):
     @property
     def tty_group_mapped(self) -> bool:
         """Whether terminals can be given to their group."""
-        return _is_mapped(_TTY_GROUP, self.gids)
-
-
-def _is_mapped(number: int, mappings: tuple[IdMapping, ...]) -> bool:
-    return any(0 <= number - mapping.container_id < mapping.size for mapping in mappings)
+        return any(_TTY_GROUP in mapping for mapping in self.gids)
 
 
 def plan_mount(mount: SpecMount, unprivileged: Unprivileged | None) -> Iterator[Step]:
@@ -94,10 +91,10 @@ def _check_owner(mount: SpecMount, unprivileged: Unprivileged) -> None:
     known = {"uid": unprivileged.uids, "gid": unprivileged.gids}
     for word in mount.options:
         name, _, number = word.partition("=")
-        if name not in known or _is_mapped(int(number), known[name]):
+        if name not in known or any(int(number) in mapping for mapping in known[name]):
             continue
         why, hint = "that id is not mapped", ""
-        if sum(mapping.size for mapping in known[name]) == 1:
+        if count_ids(known[name]) == 1:
             why = "only one id is mapped"
             hint = (
                 f"without {name} it belongs to the container's user; others need root or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from chrun.oci.spec import count_ids
 from chrun.runtime.plan import NAMESPACES
 from chrun.runtime.steps import Note, Step, User
 
@@ -95,7 +96,7 @@ def plan_joining(spec: Spec) -> Iterator[Step]:
     for process, started in dict.fromkeys((each.process, each.started) for each in joined):
         names = tuple(each.type for each in joined if each.process == process)
         yield Join(process, started, sum(NAMESPACES[name] for name in names), names)
-        if "user" in names and sum(mapping.size for mapping in spec.uid_mappings) > 1:
+        if "user" in names and count_ids(spec.uid_mappings) > 1:
             yield User(0, 0, (), False)
 
 

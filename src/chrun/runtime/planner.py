@@ -7,6 +7,7 @@ clone -> id maps -> private mounts -> root file system -> /proc /dev /sys, hidde
 
 from __future__ import annotations
 
+from chrun.oci.spec import count_ids
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.credentials import plan_credentials
 from chrun.runtime.mounts import Unprivileged, plan_device, plan_mount
@@ -132,7 +133,7 @@ def _namespaced(
 def _map_ids(spec: Spec, host: Host, map_programs: tuple[str, str]) -> Step:
     from chrun.runtime.users import map_lines, plan_id_map
 
-    if host.privileged or sum(mapping.size for mapping in spec.uid_mappings) > 1:
+    if host.privileged or count_ids(spec.uid_mappings) > 1:
         return plan_id_map(spec, map_programs)
     # Denying setgroups is the condition under which the kernel lets an ordinary user write a group
     # map.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from chrun.linux.cgroups import own_directory, own_place, read_places
-from chrun.linux.host import read_first_line
+from chrun.linux.host import read_first_line, read_text
 from chrun.linux.mountinfo import read_mountinfo
 from chrun.values import Value
 
@@ -125,13 +125,13 @@ def _is_above(path: str, other: str) -> bool:
 def _files(directory: str, version: int) -> Iterator[tuple[str, str]]:
     for name in _LIMITS[version]:
         if os.path.exists(f"{directory}/{name}"):
-            yield name, _content(f"{directory}/{name}")
+            yield name, read_text(f"{directory}/{name}").strip()
 
 
 def _read_limits(directory: str, version: int) -> Bounds:
     pids = _number(f"{directory}/pids.max")
     if version == 2:
-        part, _, whole = _content(f"{directory}/cpu.max").partition(" ")
+        part, _, whole = read_text(f"{directory}/cpu.max").strip().partition(" ")
         cpus = int(part) / int(whole) if part.isdigit() and whole else None
         return Bounds(_number(f"{directory}/memory.max"), pids, cpus)
     memory = _number(f"{directory}/memory.limit_in_bytes")
@@ -145,11 +145,3 @@ def _number(path: str) -> int | None:
     """Give the number in a small file; None for "max", -1 and what is not there."""
     content = read_first_line(path)
     return int(content) if content.isdigit() else None
-
-
-def _content(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

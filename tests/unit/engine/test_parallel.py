@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from chrun.engine.parallel import Cancellation, Cancelled, do_in_parallel
+from chrun.engine.parallel import Cancellation, Cancelled, run_in_parallel
 
 
 def test_every_job_is_done_once_and_several_at_a_time():
@@ -18,12 +18,12 @@ def test_every_job_is_done_once_and_several_at_a_time():
         met.wait()
         done.append(job)
 
-    do_in_parallel(work, range(9), Cancellation(), threads=3)
+    run_in_parallel(work, range(9), Cancellation(), threads=3)
     assert sorted(done) == list(range(9))
 
 
 def test_no_jobs_are_done_at_once():
-    do_in_parallel(pytest.fail, (), Cancellation(), threads=3)
+    run_in_parallel(pytest.fail, (), Cancellation(), threads=3)
 
 
 def test_the_first_error_stops_the_others_and_is_raised():
@@ -40,7 +40,7 @@ def test_the_first_error_stops_the_others_and_is_raised():
 
     began = time.monotonic()
     with pytest.raises(ValueError, match="job 0"):
-        do_in_parallel(work, range(100), cancellation, threads=3)
+        run_in_parallel(work, range(100), cancellation, threads=3)
     assert time.monotonic() - began < 5
     assert sorted(stopped) == [1, 2]
 
@@ -55,6 +55,6 @@ def test_who_does_not_listen_is_not_waited_for():
 
     began = time.monotonic()
     with pytest.raises(ValueError, match="job 0"):
-        do_in_parallel(work, range(2), Cancellation(), threads=2)
+        run_in_parallel(work, range(2), Cancellation(), threads=2)
     assert time.monotonic() - began < 5
     forever.set()

@@ -132,10 +132,7 @@ def _shows_the_machine(spec: Spec, mount: SpecMount) -> bool:
 
 def _has_tty_group(spec: Spec) -> bool:
     """Say whether the group of terminals exists inside; without a user namespace all groups do."""
-    return not spec.gid_mappings or any(
-        mapping.container_id <= _TTY_GROUP < mapping.container_id + mapping.size
-        for mapping in spec.gid_mappings
-    )
+    return not spec.gid_mappings or any(_TTY_GROUP in mapping for mapping in spec.gid_mappings)
 
 
 def _linux(spec: Spec, linux: Document, profile: Mapping[str, object]) -> Document:

@@ -6,6 +6,7 @@ translation here becomes a note, so that nothing is left out in silence.
 
 from __future__ import annotations
 
+from chrun.oci.spec import count_ids
 from chrun.runtime.export.sh_command import last_line
 from chrun.runtime.export.sh_steps import translate
 from chrun.runtime.export.shell import comment, quote
@@ -91,7 +92,7 @@ def root_notes(subject: Exportable) -> list[str]:
     notes: list[str] = []
     if subject.root_dir:
         notes.append(f"what the command changes stays in {subject.root_dir}")
-    if sum(mapping.size for mapping in subject.spec.uid_mappings) > _RANGE:
+    if count_ids(subject.spec.uid_mappings) > _RANGE:
         notes.append(f"ids from {_RANGE} on (unshare maps one range)")
     return notes
 

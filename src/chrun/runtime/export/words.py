@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 
 from chrun.linux import caps
+from chrun.oci.spec import count_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from chrun.oci.spec import IdMapping, Spec
+    from chrun.oci.spec import Spec
 
 _MOUNT_FLAGS = (
     (1, "ro"), (2, "nosuid"), (4, "nodev"), (8, "noexec"), (32, "nosymfollow"),
@@ -52,10 +53,6 @@ def with_mode(options: Iterable[str]) -> list[str]:
 def single_ids(spec: Spec) -> tuple[int, int] | None:
     """Give the ids inside that the caller has, where they are the only ones; None otherwise."""
     uids, gids = spec.uid_mappings, spec.gid_mappings
-    if _count(uids) == 1 and _count(gids) == 1:
+    if count_ids(uids) == count_ids(gids) == 1:
         return uids[0].container_id, gids[0].container_id
     return None
-
-
-def _count(mappings: tuple[IdMapping, ...]) -> int:
-    return sum(mapping.size for mapping in mappings)
