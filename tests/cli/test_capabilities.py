@@ -134,6 +134,13 @@ def test_privileged_says_what_it_cannot_give(chrun, probe_dir):
     assert "--privileged gives all capabilities over this container, none" in done.stderr
 
 
+@needs("root")
+def test_privileged_says_what_it_cannot_give_to_ids_of_its_own(chrun, probe_dir):
+    done = chrun("run", "--privileged", "--userns", "auto", probe_dir, "true")
+    assert "--privileged gives all capabilities over this container, none" in done.stderr
+    assert "for root without --userns" in done.stderr
+
+
 def test_privileged_contradicts_sealed(chrun, box):
     done = chrun("run", "--privileged", "--isolation", "sealed", box, "true", status=125)
     assert "cannot use --privileged with --isolation sealed" in done.stderr

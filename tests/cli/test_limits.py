@@ -112,6 +112,34 @@ def test_disk_rates_are_what_the_kernel_shows_inside(chrun, box):
     assert chrun("run", *flags, box, "sh", "-c", script).stdout == expected
 
 
+@pytest.fixture
+def weighed_disk():
+    """A disk whose scheduler honours weights, as long as a test lasts."""
+    scheduler = Path("/sys/block/loop7/queue/scheduler")
+    before = scheduler.read_text().partition("[")[2].partition("]")[0]
+    scheduler.write_text("bfq")
+    yield
+    scheduler.write_text(before)
+
+
+@needs("root", "cgroups 1", "bfq")
+@pytest.mark.usefixtures("weighed_disk")
+def test_a_weight_that_a_disk_honours_is_what_the_kernel_shows_inside(chrun, box):
+    show = ("sh", "-c", "cat /sys/fs/cgroup/blkio/blkio*.weight")
+    assert chrun("run", "--blkio-weight", "100", box, *show).stdout == "100\n"
+
+
+@needs("root", "cgroups 1", "a disk")
+def test_a_receipt_has_the_limits_of_disks_and_the_rules_for_devices(chrun, box, tmp_path):
+    disk, number = first_disk()
+    flags = ("--device-write-bps", f"{disk}:1m", "--device", "/dev/full:/dev/x")
+    chrun("run", *flags, "--receipt", tmp_path / "receipt", box, "true")
+    cgroups = json.loads((tmp_path / "receipt").read_text())["limits"]["cgroups"]
+    files = {name: text for group in cgroups for name, text in group["files"].items()}
+    assert files["blkio.throttle.write_bps_device"] == f"{number} 1048576"
+    assert "c 1:7 rwm" in files["devices.list"].splitlines()
+
+
 @needs("root", "cgroups")
 def test_all_limits_hold_at_once_and_stdin_still_comes_in(chrun, box):
     flags = ("--memory=64m", "--memory-swap=-1", "--cpus=1", "-c", "100", "--pids-limit=9", "-i")

@@ -43,6 +43,12 @@ def honours_weights() -> bool:
     return any("[bfq]" in path.read_text() for path in schedulers)
 
 
+def knows_bfq() -> bool:
+    """Say whether that scheduler can be given to a disk that nobody uses."""
+    scheduler = Path("/sys/block/loop7/queue/scheduler")
+    return scheduler.exists() and "bfq" in scheduler.read_text()
+
+
 def left_behind(before: Iterable[Path] = (), *, seconds: float = 10) -> list[Path]:
     """Find the cgroups of chrun's containers in which nothing is any more, and stay so.
 

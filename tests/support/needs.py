@@ -44,6 +44,7 @@ ACCEPTED_IN_CI = {
     "delegated cgroups": "a job of CI may have none to give away",
     "systemd session": "the virtual machine's second guise has one",
     "a loop device": "a job of CI may have few devices",
+    "bfq": "a kernel may be built without it",
     "no weights": "what weighs disks is the machine's to choose",
 }
 
@@ -177,6 +178,7 @@ NEEDS: dict[str, Need] = {
     "systemd session": Need(cgroups.has_session, "no systemd keeps a session for this user"),
     "a loop device": Need(lambda: os.path.exists("/dev/loop0"), "there is no /dev/loop0"),
     "a disk": Need(lambda: cgroups.first_disk() is not None, "there is no disk here"),
+    "bfq": Need(cgroups.knows_bfq, "there is no /dev/loop7 with the scheduler bfq"),
     "no weights": Need(lambda: not cgroups.honours_weights(), "a disk here honours weights"),
     "hugetlb": Need(
         lambda: cgroups.has_version_2("hugetlb"), "hugetlb is not in the cgroup tree of version 2"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chrun.oci.convert import IdMaps
 
 _ACCESS = "rwm"
+_NULL = ("c", 1, 3)
 _NAMED = 3  # devices, in a line that tells of them
 # What every container has of its own, as docker leaves it out of a directory of devices
 _OWN = frozenset({"pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev"})
@@ -49,7 +50,13 @@ def parse_device(text: str) -> tuple[Device, ...]:
         raise UsageError(
             f"cannot give {path}: it is not a device", hint=f"for a file use -v {path}:{target}"
         )
-    return (_device_of(path, target, access, status),)
+    device = _device_of(path, target, access, status)
+    if target == "/dev/null" and (device.kind, device.major, device.minor) != _NULL:
+        raise UsageError(
+            f"cannot give {path} at /dev/null: what is hidden is hidden behind that",
+            hint="give it at another path",
+        )
+    return (device,)
 
 
 def check_access(device: Device, reason: str) -> None:

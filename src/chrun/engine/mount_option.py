@@ -161,9 +161,12 @@ def _volume(given: _Given, target: str) -> SpecMount:
     check_volume_name(name)
     if given.said.get("volume-driver", "local") != "local":
         raise given.refusal("chrun has no volume drivers but local")
-    for key in ("volume-opt", "volume-label"):
+    for key, hint in (
+        ("volume-opt", "for memory use type=tmpfs, for a path type=bind"),
+        ("volume-label", "chrun volume create --label makes a volume that has one"),
+    ):
         if key in given.said:
-            raise given.refusal(f"{key} has no effect here", hint="see: chrun volume create --help")
+            raise given.refusal(f"{key} has no effect here", hint=hint)
     words = [word for word, key in _VOLUME_FLAGS if given.flag(key)]
     return SpecMount(target, "volume", name, tuple(words), _subpath(given, "volume-subpath"))
 

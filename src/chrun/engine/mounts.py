@@ -94,6 +94,8 @@ def parse_volume(text: str) -> SpecMount:
     source, target = parts[0], checked_target(text, parts[1])
     words = _volume_words(text, parts[2] if len(parts) == 3 else "")
     if "/" in source or source in {".", ".."}:
+        if "nocopy" in words:
+            raise UsageError(f"cannot read volume {text!r}: nocopy is for names, not for paths")
         return bound(source, target, words)
     if wrong := words & _ONLY_BOUND:
         raise UsageError(f"cannot read volume {text!r}: {min(wrong)} is for paths, not for names")

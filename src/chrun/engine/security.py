@@ -132,7 +132,7 @@ def grant(
         return options, ()
     from chrun.engine.privileged import machine_devices
 
-    missing = _missing(host, available)
+    missing = _missing(host, available, in_user_namespace=bool(maps.uids))
     return options.replace(devices=machine_devices() + options.devices), missing
 
 
@@ -158,12 +158,12 @@ def _available(*, in_user_namespace: bool) -> tuple[str, ...]:
     return tuple(name for number, name in enumerate(known) if own >> number & 1)
 
 
-def _missing(host: Host, available: tuple[str, ...]) -> tuple[str, ...]:
+def _missing(host: Host, available: tuple[str, ...], *, in_user_namespace: bool) -> tuple[str, ...]:
+    over = "--privileged gives all capabilities over this container, none over the machine: "
     if not host.privileged:
-        return (
-            "--privileged gives all capabilities over this container, none over the machine: "
-            "only root can give its disks, modules and devices that your user may not open",
-        )
+        return (f"{over}only root can give its disks, modules and devices that you may not open",)
+    if in_user_namespace:
+        return (f"{over}its disks, modules and devices are for root without --userns",)
     lacking = [name for name in caps.NAMES[: caps.last_number() + 1] if name not in available]
     if lacking:
         return (f"--privileged cannot give what this process has not: {', '.join(lacking)}",)

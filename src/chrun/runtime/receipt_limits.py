@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 _LIMITS = {
     1: (
         "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "pids.max", "cpu.cfs_quota_us",
-        "cpu.cfs_period_us", "cpu.shares", "cpuset.cpus", "blkio.weight",
+        "cpu.cfs_period_us", "cpu.shares", "cpuset.cpus", "blkio.weight", "blkio.bfq.weight",
+        "blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device",
+        "blkio.throttle.read_iops_device", "blkio.throttle.write_iops_device", "devices.list",
     ),
     2: (
         "memory.max", "memory.swap.max", "pids.max", "cpu.max", "cpu.weight", "cpuset.cpus",
-        "io.max", "io.weight",
+        "io.max", "io.weight", "io.bfq.weight",
     ),
 }  # fmt: skip
 _NO_LIMIT_V1 = 1 << 62  # version 1 says so by a number near 2^63, less what a page takes

@@ -25,6 +25,11 @@ def test_options_of_a_path_are_kept_where_they_mean_something(tmp_path):
     assert parse_volume(f"{tmp_path}:/x:bind,rprivate,rw").options == ("bind",)
 
 
+def test_what_is_for_volumes_with_a_name_is_refused_to_paths(tmp_path):
+    with pytest.raises(UsageError, match="nocopy is for names"):
+        parse_volume(f"{tmp_path}:/data:nocopy")
+
+
 def test_an_overlay_is_asked_for_by_a_capital_o(tmp_path):
     assert parse_volume(f"{tmp_path}:/x:O") == SpecMount("/x", "overlay", str(tmp_path))
     (tmp_path / "file").touch()
@@ -168,6 +173,12 @@ def test_a_use_that_is_not_enforced_is_not_promised(access):
 def test_reading_and_writing_both_need_nobody_to_see_to_it():
     for access in ("rw", "rwm"):
         check_access(*parse_device(f"/dev/null:{access}"), reason="nobody sees to it")
+
+
+def test_null_is_null():
+    assert parse_device("/dev/null")[0].path == "/dev/null"
+    with pytest.raises(UsageError, match="cannot give /dev/zero at /dev/null"):
+        parse_device("/dev/zero:/dev/null")
 
 
 def test_two_devices_are_not_at_one_path():
