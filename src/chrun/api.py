@@ -217,7 +217,8 @@ def run(
             running.look(request)
             output, errors = running.communicate(input, options.get("timeout"))
     except subprocess.TimeoutExpired as error:
-        error.cmd = command  # what the caller knows, not how chrun-init was called
+        # what the caller said, not how chrun-init was called and what was left of the time
+        error.cmd, error.timeout = command, options.get("timeout") or 0
         raise
     completed = Completed(command, running.exit_status(), output, errors)
     if running.expired_seconds is not None:  # a limit of the rung's, not of this call

@@ -137,4 +137,4 @@ def test_a_stream_that_is_not_open_leaves_no_container_and_no_descriptor(root, b
 def test_a_timeout_names_the_callers_command(root, box):
     with pytest.raises(subprocess.TimeoutExpired) as caught:
         chrun.run(box, ["sleep", "100"], root=root, timeout=0.2)
-    assert caught.value.cmd == [box, "sleep", "100"]
+    assert (caught.value.cmd, caught.value.timeout) == ([box, "sleep", "100"], 0.2)

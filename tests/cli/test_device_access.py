@@ -39,7 +39,7 @@ def test_a_device_that_is_given_can_be_used_though_others_cannot(chrun, box):
     ("access", "readable", "writable"), [("r", True, False), ("w", False, True), ("rw", True, True)]
 )
 def test_a_device_is_given_for_reading_or_writing_alone(chrun, box, access, readable, writable):
-    given = ("--device", f"/dev/zero:/dev/mine:{access}")
+    given = ("--device", f"/dev/loop0:/dev/mine:{access}")
     tries = {"read": ": < /dev/mine", "write": ": > /dev/mine"}
     script = "; ".join(f"({words}) && echo {name}" for name, words in tries.items())
     done = chrun("run", *given, box, "sh", "-c", f"{script}; true")
@@ -48,9 +48,15 @@ def test_a_device_is_given_for_reading_or_writing_alone(chrun, box, access, read
 
 
 def test_a_privileged_containers_devices_are_for_everything(chrun, box):
-    given = ("--privileged", "--device", "/dev/zero:r")
+    given = ("--privileged", "--device", "/dev/loop0:r")
     done = chrun("run", *given, box, "true", status=125)
-    assert "cannot give /dev/zero as 'r': --privileged may use all devices" in done.stderr
+    assert "cannot give /dev/loop0 as 'r': --privileged may use all devices" in done.stderr
+
+
+@pytest.mark.parametrize("access", ["r", "w", "m"])
+def test_what_every_container_has_is_not_taken_away_by_another_name(chrun, box, access):
+    done = chrun("run", "--device", f"/dev/null:/dev/n:{access}", box, "true", status=125)
+    assert f"cannot give /dev/null as '{access}': every container may read and write" in done.stderr
 
 
 def test_without_the_capability_no_device_is_made_and_no_cgroup_needed(chrun, box):

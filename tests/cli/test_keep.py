@@ -31,12 +31,18 @@ def busybox_layer():
 @pytest.mark.parametrize(("rootfs", "changes"), [("overlay", "upper"), ("copy", "rootfs")])
 def test_a_kept_container_leaves_its_files_and_its_configuration(fresh, box, rootfs, changes):
     script = "echo kept > /file; exit 3"
-    fresh("run", "-q", "--keep", "--rootfs", rootfs, box, "sh", "-c", script, status=3)
+    flags = ("-q", "--keep", "--rootfs", rootfs)
+    assert fresh("run", *flags, box, "sh", "-c", script, status=3).stderr == ""
     fresh("run", box, "true")  # clears up what nobody keeps
     (container,) = (fresh.home / "containers").iterdir()
     assert (container / changes / "file").read_text() == "kept\n"
     process = json.loads((container / "config.json").read_text())["process"]
     assert process["args"] == ["sh", "-c", script]
+
+
+def test_not_to_be_removed_is_to_be_kept(fresh, box):
+    fresh("run", "--rm=false", box, "true")
+    assert len(list((fresh.home / "containers").iterdir())) == 1
 
 
 def test_pull_always_takes_the_tag_that_moved_and_pull_missing_does_not(fresh):

@@ -110,6 +110,12 @@ def test_a_sealed_container_keeps_nothing(chrun, box):
     assert "cannot use --keep with --isolation sealed" in done.stderr
 
 
+def test_a_seal_is_not_opened_by_a_flag_without_a_word(chrun, box):
+    flags = ("--isolation", "sealed", "--read-only=false")
+    assert "contradict" in chrun("run", *flags, box, "true", status=125).stderr
+    assert chrun("run", "--read-only", *flags[2:], box, "touch", "/x").stderr == ""
+
+
 def test_what_contradicts_a_seal_is_an_error(chrun, box):
     for words, said in (
         (("--scratch", "disk"), "its scratch is memory"),

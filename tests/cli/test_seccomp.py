@@ -241,6 +241,13 @@ def test_unconfined_and_the_lower_rungs_have_none(chrun, probe_dir):
         assert look(chrun, *flags, image=probe_dir).seccomp == (0, 0)
 
 
+@pytest.mark.parametrize("flags", [("--isolation", "namespaces"), ("--privileged",)])
+def test_the_default_filter_holds_wherever_it_is_asked_for(attempt, flags):
+    asked = ("--security-opt", "seccomp=default")
+    assert attempt("userfaultfd", -1, flags=flags) != errno.EPERM
+    assert attempt("userfaultfd", -1, flags=(*flags, *asked)) == errno.EPERM
+
+
 @needs("single id")
 def test_unconfined_leaves_only_the_pretence(attempt):
     assert attempt("unshare", 0, flags=UNCONFINED) == 0

@@ -281,7 +281,7 @@ def test_a_limit_that_may_not_be_raised_is_an_error(box):
     done = box.run("sh", "-c", "ulimit -Hn", after=after)
     assert (done.returncode, done.stderr) == (
         125,
-        "chrun: cannot limit NOFILE to 1000:2000: operation not permitted\n",
+        "chrun: cannot set the limit NOFILE to 1000:2000: operation not permitted\n",
     )
 
 

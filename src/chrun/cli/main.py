@@ -21,6 +21,12 @@ FAILED, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 125, 126, 127, 130
 # What a write to standard output fails with; every other file's failures are told by who opens it.
 _OUTPUT_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
+_EXHAUSTED = {
+    errno.EMFILE: "ulimit -n raises how many one process may have open",
+    errno.ENFILE: "as root: sysctl fs.file-max raises how many this machine may have open",
+    errno.ENOMEM: "",
+}
+
 # Objects between two collections of garbage: a start makes modules and classes, which stay, and
 # looking through them a dozen times was a fifteenth of it.
 _FEW_COLLECTIONS = 50_000
@@ -73,13 +79,23 @@ def main() -> int:
     except BrokenPipeError:
         return _end_by_sigpipe()
     except OSError as error:
-        if error.errno not in _OUTPUT_FAILURES or error.filename:
+        told = _common_failure(error)
+        if told is None:
             raise
-        _give_up_output()
-        reason = (error.strerror or "").lower()
-        _print_error(ChrunError(f"cannot write to standard output: {reason}"))
+        _print_error(told)
         return FAILED
     return status
+
+
+def _common_failure(error: OSError) -> ChrunError | None:
+    """Give the words for what any program runs into; None for what its place should have told."""
+    reason = (error.strerror or "").lower()
+    if error.errno in _EXHAUSTED:
+        return ChrunError(f"cannot go on: {reason}", hint=_EXHAUSTED[error.errno])
+    if error.errno in _OUTPUT_FAILURES and not error.filename:
+        _give_up_output()
+        return ChrunError(f"cannot write to standard output: {reason}")
+    return None
 
 
 def _open_missing_streams() -> None:

@@ -53,7 +53,9 @@ class Command(Value):
 
     def help_text(self) -> str:
         """Give the text of --help."""
-        rows = [(option.synopsis, option.explanation) for option in (*self.options, _HELP)]
+        taken = any("-h" in option.spellings for option in self.options)
+        help_option = _HELP.replace(spellings=_HELP.spellings[1:]) if taken else _HELP
+        rows = [(option.synopsis, option.explanation) for option in (*self.options, help_option)]
         width = max(len(left) for left, _ in rows)
         listed = "\n".join(f"  {left:<{width}}  {right}" for left, right in rows)
         return f"usage: chrun {self.usage}\n\n{self.summary}\n\noptions:\n{listed}\n"
@@ -67,11 +69,16 @@ class Parsed:
 
     def __init__(self) -> None:
         self.given: dict[str, list[str]] = {}
+        self.refused: set[str] = set()
         self.operands: tuple[str, ...] = ()
 
     def flag(self, name: str) -> bool:
         """Say whether a flag was given."""
         return name in self.given
+
+    def refuses(self, name: str) -> bool:
+        """Say whether a flag was given as `--flag=false`."""
+        return name in self.refused
 
     def text(self, name: str, default: str = "") -> str:
         """Give the last value of an option."""
@@ -89,7 +96,7 @@ class Parsed:
 def parse_options(command: Command, words: Sequence[str]) -> Parsed:
     """Read a command's words; UsageError for what its table does not have."""
     by_spelling = {
-        spelling: option for option in (*command.options, _HELP) for spelling in option.spellings
+        spelling: option for option in (_HELP, *command.options) for spelling in option.spellings
     }
     parsed = Parsed()
     operands: list[str] = []
@@ -138,10 +145,10 @@ def _known(
 
     near = guess(word or spelling, by_spelling)
     name = command.usage.split(" ", 1)[0]
-    raise UsageError(
-        f"cannot read the command line: {name} has no option {spelling}",
-        hint=f"did you mean {near}?" if near else f'see "chrun {name} --help"',
-    )
+    hint = f"did you mean {near}?" if near else f'see "chrun {name} --help"'
+    if spelling == "--root":
+        hint = f"it comes before the command: chrun --root DIRECTORY {name} ..."
+    raise UsageError(f"cannot read the command line: {name} has no option {spelling}", hint=hint)
 
 
 def _give(parsed: Parsed, option: Option, value: str | None, rest: list[str]) -> None:
@@ -151,8 +158,10 @@ def _give(parsed: Parsed, option: Option, value: str | None, rest: list[str]) ->
             raise UsageError(f"cannot read the command line: {spelling} takes no value")
         if value == "false":
             parsed.given.pop(option.name, None)
+            parsed.refused.add(option.name)
         else:
             parsed.given[option.name] = []
+            parsed.refused.discard(option.name)
         return
     if value is None:
         if not rest:

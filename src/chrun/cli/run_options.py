@@ -89,7 +89,7 @@ _BASIC = (
     Option(("-e", "--env"), "set a variable; without =VALUE the caller's", "NAME[=VALUE]", True),
     Option(("--entrypoint",), "run this instead of the image's entrypoint", "COMMAND"),
     Option(("--group-add",), "one more group for the user, by name or number", "GROUP", True),
-    Option(("--hostname",), "the host name inside (default: the container's id)", "NAME"),
+    Option(("-h", "--hostname"), "the host name inside (default: the container's id)", "NAME"),
     Option(("-i", "--interactive"), "pass standard input on"),
     Option(("--init",), "put a PID 1 before the command that reaps orphans"),
     Option(("--isolation",), "how much is shut out", "RUNG", False, ISOLATIONS),
@@ -152,7 +152,7 @@ def parse_run(command: Command, words: Sequence[str]) -> tuple[RunRequest | None
         isolation=_chosen(ISOLATIONS, parsed.text("isolation")),
         rootfs=_chosen(_ROOTFS_KINDS, parsed.text("rootfs")),
         scratch_bytes=_scratch_bytes(parsed.text("scratch", "disk")),
-        keep=parsed.flag("keep"),
+        keep=parsed.flag("keep") or parsed.refuses("rm"),
         pull=_chosen(PULL_POLICIES, parsed.text("pull")),
         platform=parsed.text("platform"),
         userns=_chosen(USERNS_MODES, userns) if (userns := parsed.text("userns")) else "",
@@ -294,6 +294,8 @@ def _check_contradictions(request: RunRequest, parsed: Parsed) -> None:
         raise UsageError("cannot use --keep with --scratch tmpfs: memory does not stay")
     if parsed.text("scratch") == "disk" and request.isolation == "sealed":
         raise UsageError("cannot use --scratch disk with --isolation sealed: its scratch is memory")
+    if parsed.refuses("read-only") and request.isolation == "sealed":
+        raise UsageError("cannot use --read-only=false with --isolation sealed: they contradict")
     if request.keep and request.isolation == "sealed":
         raise UsageError("cannot use --keep with --isolation sealed: it writes nothing to disk")
     if request.scratch_bytes and request.rootfs == "copy":

@@ -253,7 +253,7 @@ def _plan_filters(
     engine: Engine, request: RunRequest, source: Source, spec: Spec
 ) -> tuple[tuple[Seccomp, ...], tuple[str, ...]]:
     """Give the filter steps; one that nobody asked for by name may be missing, with a word."""
-    optional = request.isolation == "auto" and request.options.security.seccomp == "default"
+    optional = request.isolation == "auto" and not request.options.security.seccomp
     architecture = source.config.architecture
     if lack := engine.host.lack_of("seccomp"):
         from chrun.engine.descent import without_filters
@@ -298,6 +298,8 @@ def _ensure_pulled(engine: Engine, request: RunRequest, name: str, users: Users)
 
 def _find_source(engine: Engine, request: RunRequest, users: Users) -> Source:
     if request.is_path:
+        if request.platform:
+            raise UsageError("cannot use --platform with a path: nothing tells which it is for")
         return _open_path(engine, request.image, users)
     record = engine.find_image(request.image, request.platform, users.room)
     if record is None:

@@ -6,6 +6,7 @@ import os
 import stat
 
 from chrun.errors import UnsupportedError, UsageError
+from chrun.oci.device_rules import is_everybodys
 from chrun.oci.spec import Device
 from chrun.store.layout import absolute
 
@@ -81,8 +82,11 @@ def settle_devices(
     reason = "--privileged may use all devices" if privileged else ""
     if maps.uids:
         reason = "in a user namespace a device's own mode decides"
-    for device in devices if reason else ():
-        check_access(device, reason)
+    for device in devices:
+        if is_everybodys(device):
+            check_access(device, "every container may read and write it, by any name")
+        elif reason:
+            check_access(device, reason)
     return _tell_closed(devices, host) if maps.uids else ()
 
 

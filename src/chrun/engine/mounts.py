@@ -89,7 +89,9 @@ def parse_volume(text: str) -> SpecMount:
     if len(parts) not in {2, 3} or not all(parts):
         raise UsageError(
             f"cannot read volume {text!r}: expected SOURCE:TARGET[:OPTION,...]",
-            hint="a path with a colon goes with --mount type=bind,source=...,target=...",
+            hint="a path with a colon goes with --mount type=bind,source=...,target=..."
+            if len(parts) > 3
+            else "",
         )
     source, target = parts[0], checked_target(text, parts[1])
     words = _volume_words(text, parts[2] if len(parts) == 3 else "")

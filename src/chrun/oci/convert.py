@@ -217,8 +217,8 @@ def _no_new_privileges(options: SecurityOptions, rung: Rung) -> bool:
 
 
 def _seccomp(options: SecurityOptions, rung: Rung) -> str:
-    """A profile that was asked for holds on every rung, the default one on the upper two."""
-    if options.seccomp != "default":
+    """A profile that was asked for holds on every rung; unasked the upper two have the default."""
+    if options.seccomp:
         return "" if options.seccomp == "unconfined" else options.seccomp
     return "default" if rung in {"confined", "sealed"} and not options.privileged else ""
 

@@ -52,6 +52,12 @@ def rules_for(devices: Iterable[Device]) -> tuple[Rule, ...]:
     return (*common, *given.values())
 
 
+def is_everybodys(device: Device) -> bool:
+    """Say whether every container may use a device, by whatever name: null and its like."""
+    numbers = (device.kind, device.major, device.minor)
+    return any((rule.kind, rule.major, rule.minor) == numbers for rule in DEFAULT_RULES)
+
+
 def rules_json(rules: tuple[Rule, ...]) -> list[dict[str, object]]:
     """Give `linux.resources.devices`: all is denied but what the rules allow; without, nothing."""
     if not rules:

@@ -19,7 +19,7 @@ class SecurityOptions(Value):
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
     no_new_privileges: bool | None = None
-    seccomp: str = "default"
+    seccomp: str = ""
     masked: tuple[str, ...] = ()
     unmasked: tuple[str, ...] = ()
     available: tuple[str, ...] = ()

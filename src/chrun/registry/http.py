@@ -291,6 +291,9 @@ def _reason(error: Exception) -> tuple[str, str]:
         case exceptions.SSLError() if certificate := _certificate_error(error):
             words = f"certificate verify failed: {certificate.verify_message}"
             hint = "SSL_CERT_FILE can name a file with the certificate authority to trust"
+        case exceptions.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
+            words = "it does not speak HTTPS"
+            hint = "pull --insecure or CHRUN_INSECURE_REGISTRIES ask it over plain HTTP"
         case _:
             words = _system_words(error)
     return words, hint

@@ -19,6 +19,8 @@ _SHM = "/dev/shm"  # noqa: S108 - inside a container
 _MEMORY_SLOT = 31  # the last one: volumes take theirs from the first on
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 
+_SYSCTL_HINT = "run as root; for those of IPC Linux 5.19 is enough"
+
 
 class Join(Step):
     """Start the container in namespaces of a process, if that is the one that started then."""
@@ -49,8 +51,16 @@ class Sysctl(Step):
     text: str
     explained: tuple[Note, ...] = (
         Note(errno.ENOENT, "this kernel has no such parameter, or not for every namespace"),
-        Note(errno.EACCES, "it is for root alone", "run as root; IPC's: or Linux 5.19 and later"),
-        Note(errno.EPERM, "it is for root alone", "run as root; IPC's: or Linux 5.19 and later"),
+        Note(
+            errno.EACCES,
+            "it is for root alone",
+            _SYSCTL_HINT,
+        ),
+        Note(
+            errno.EPERM,
+            "it is for root alone",
+            _SYSCTL_HINT,
+        ),
         Note(errno.EINVAL, "the kernel does not take that value"),
         Note(errno.ELOOP, "something else lies in its place in /proc"),
         Note(errno.ENOTTY, "something else than proc is mounted in its place"),

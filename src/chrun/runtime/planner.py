@@ -75,7 +75,7 @@ def plan_container(
             *plan_credentials(spec, filters, keep_groups=host.keeps_groups and not spec.namespaces),
         ),
         command=Exec(process.args, process.env, spec.init, EXEC_NOTES),
-        cleanup=(*limited.cleanup, *_removals(spec, keep=keep)),
+        cleanup=(*limited.cleanup, *_removals(spec, rootfs, keep=keep)),
     )
 
 
@@ -85,12 +85,13 @@ def _clone_notes(spec: Spec, host: Host) -> tuple[Note, ...]:
     return clone_notes(host) + ((USERNS_LIMIT,) if host.privileged else ())
 
 
-def _removals(spec: Spec, *, keep: bool) -> Iterator[Step]:
+def _removals(spec: Spec, rootfs: Rootfs, *, keep: bool) -> Iterator[Step]:
     if not keep:
         yield RemoveTree(_SCRATCH)
         return
     # What overlayfs kept its work in is nothing to keep, and its owner may not even enter it.
-    yield RemoveTree(f"{_SCRATCH}/work")
+    if rootfs.kind == "overlay":
+        yield RemoveTree(f"{_SCRATCH}/work")
     if volumes := _volumes(spec):
         from chrun.runtime.volumes import overlay_dirs
 

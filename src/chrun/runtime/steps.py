@@ -311,11 +311,11 @@ class Rlimit(Step):
 
     def describe(self) -> str:
         soft, hard = (_limit_words(number) for number in (self.soft, self.hard))
-        return f"limit {self.name_of_limit} to {soft if soft == hard else f'{soft}:{hard}'}"
+        return f"set the limit {self.name_of_limit} to {soft if soft == hard else f'{soft}:{hard}'}"
 
 
 def _limit_words(number: int) -> str:
-    return "nothing" if number == (1 << 64) - 1 else str(number)
+    return "unlimited" if number == (1 << 64) - 1 else str(number)
 
 
 class Terminal(Step):

@@ -199,5 +199,8 @@ def test_resource_limits_have_the_kernels_numbers():
         ("true",), rlimits=(Rlimit("RLIMIT_NOFILE", 1, 2), Rlimit("RLIMIT_CORE", 0, -1))
     )
     files, core = plan_rlimits(process)
-    assert (files.describe(), core.describe()) == ("limit NOFILE to 1:2", "limit CORE to 0:nothing")
+    assert (files.describe(), core.describe()) == (
+        "set the limit NOFILE to 1:2",
+        "set the limit CORE to 0:unlimited",
+    )
     assert [step.content()[:3] for step in (files, core)] == [(7, 1, 2), (4, 0, (1 << 64) - 1)]
