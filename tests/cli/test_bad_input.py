@@ -88,6 +88,11 @@ def test_help_is_on_standard_output(fresh, words):
     assert done.stderr == ""
 
 
+def test_a_directory_of_images_is_no_root_file_system(fresh, tmp_path):
+    (tmp_path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    one_line(fresh("run", tmp_path, "true", status=125), "it holds images", "skopeo copy")
+
+
 def test_a_terminal_is_refused_to_a_pipe(fresh):
     one_line(fresh("run", "-it", "busybox", status=125), "standard input is not a terminal")
 

@@ -34,6 +34,11 @@ def test_the_options_of_run_change_the_plan(chrun, box):
     assert "keep 11 capabilities" not in weaker
 
 
+def test_a_requirement_is_not_lost_in_an_export(chrun, box):
+    flags = ("--export", "sh", "--require", "seccomp")
+    assert "cannot export --require" in chrun("explain", *flags, box, "true", status=125).stderr
+
+
 def test_json_has_the_same_steps_as_data(chrun, box):
     steps = json.loads(chrun("explain", "--format", "json", box, "true").stdout)
     assert [step["number"] for step in steps] == list(range(1, len(steps) + 1))

@@ -188,6 +188,12 @@ def test_prune_removes_what_nobody_named_unless_all_is_said(volumes):
     assert volumes("volume", "ls", "-q").stdout == ""
 
 
+def test_a_volume_that_is_missing_is_told_before_others_are_removed(volumes):
+    volumes("volume", "create", "here")
+    volumes("volume", "rm", "here", "missing", status=125)
+    assert volumes("volume", "ls", "-q").stdout == "here\n"
+
+
 def test_a_missing_volume_is_an_error_unless_that_is_fine(volumes):
     for command in ("rm", "inspect"):
         done = volumes("volume", command, "none", status=125)

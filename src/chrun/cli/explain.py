@@ -54,6 +54,8 @@ def run(words: Sequence[str], root: str) -> int:
     if tool:
         if refused:  # its layers are gone by now
             raise UsageError(f"cannot export from a temporary store: {refused}")
+        if request.require:
+            raise UsageError("cannot export --require: nobody looks at the command there")
         return _export(composed, engine.host, tool, output, quiet=quiet)
     plan = composed.plan
     if parsed.text("format") == "json":

@@ -169,6 +169,8 @@ def _is_sure(*, every: bool) -> bool:
 
 def _remove(parsed: Parsed, engine: Engine) -> int:
     _check_named(parsed, "remove")
+    if not parsed.flag("force"):
+        find_volumes(engine.store, parsed.operands)  # one that is missing is told before any goes
     for name in parsed.operands:
         try:
             delete_volume(engine.store, name)

@@ -315,10 +315,16 @@ def _open_path(engine: Engine, path: str, users: Users) -> Source:
     if not os.path.exists(path):
         raise UsageError(f"cannot run {path}: no such file or directory")
     path = os.path.realpath(absolute(path))
-    if os.path.isdir(path):
-        return Source(path, "", ImageConfig(()), (path,))
-    layer = engine.open_archive(path, users)
-    return Source(path, layer.image_id, ImageConfig(()), (layer.directory,))
+    image_id, directory = "", path
+    if not os.path.isdir(path):
+        layer = engine.open_archive(path, users)
+        image_id, directory = layer.image_id, layer.directory
+    if os.path.isfile(f"{directory}/oci-layout"):
+        raise UsageError(
+            f"cannot run {path}: it holds images, expected a root file system",
+            hint="a registry takes them: skopeo copy oci:DIRECTORY docker://HOST/NAME",
+        )
+    return Source(path, image_id, ImageConfig(()), (directory,))
 
 
 def _identity(source: Source, request: RunRequest) -> Identity:
