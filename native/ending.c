@@ -3,13 +3,27 @@
 #include "ending.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/timerfd.h>
+#include <time.h>
 
 #include "kernel.h"
 #include "messages.h"
 #include "say.h"
 
-enum { MOMENT_MILLISECONDS = 1000 };
+enum { MOMENT_MILLISECONDS = 1000, BACKSTOP_SECONDS = 5, CLEANING_UP_SECONDS = 60 };
+
+/* Who is stopped, or held up by a terminal that takes nothing, does not see that the time is up: the
+ * kernel does, and kills the monitor, with which the container dies. */
+static int backstop_start(struct monitor *m, struct itimerspec time)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+
+	time.it_value.tv_sec += BACKSTOP_SECONDS;
+	if (timer_create(CLOCK_BOOTTIME, &event, &m->backstop) < 0)
+		return -errno;
+	return result(timer_settime(m->backstop, 0, &time, NULL));
+}
 
 int deadline_start(struct monitor *m)
 {
@@ -22,13 +36,18 @@ int deadline_start(struct monitor *m)
 	time.it_value.tv_nsec = (long)(record.fields[0].number % 1000) * 1000000;
 	/* the time that a machine sleeps through is time, too */
 	m->deadline = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-	return m->deadline < 0 ? -errno : result(timerfd_settime(m->deadline, 0, &time, NULL));
+	if (m->deadline < 0 || timerfd_settime(m->deadline, 0, &time, NULL) < 0)
+		return -errno;
+	return backstop_start(m, time);
 }
 
 void deadline_pass(struct monitor *m)
 {
+	const struct itimerspec cleaning_up = { .it_value = { .tv_sec = CLEANING_UP_SECONDS } };
+
 	close(m->deadline);
 	m->deadline = -1;
+	(void)timer_settime(m->backstop, 0, &cleaning_up, NULL);
 	if (m->pid <= 0)
 		return; /* it ended just in time */
 	m->timed_out = true;
@@ -39,7 +58,7 @@ void deadline_pass(struct monitor *m)
 static bool takes_output(struct monitor *m, int milliseconds)
 {
 	struct pollfd polls[] = {
-		{ STDOUT_FILENO, POLLOUT, 0 }, { m->signals, POLLIN, 0 }, { m->deadline, POLLIN, 0 },
+		{ m->terminal.output, POLLOUT, 0 }, { m->signals, POLLIN, 0 }, { m->deadline, POLLIN, 0 },
 	};
 
 	while (poll(polls, sizeof(polls) / sizeof(*polls), milliseconds) > 0) {

@@ -378,6 +378,7 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.outside.foreign = m.outside.users >= 0; /* whose files may be left in the scratch directory */
 	m.outside.groups.id = options->id;
 	m.outside.groups.scratch = options->scratch;
+	m.terminal.output = STDOUT_FILENO;
 	m.terminal.master = m.terminal.slave = -1;
 	m.identity = identity_in(plan);
 	error = find_command(&m);

@@ -3,6 +3,8 @@
 #ifndef CHRUN_MONITOR_STATE_H
 #define CHRUN_MONITOR_STATE_H
 
+#include <time.h>
+
 #include "command.h"
 #include "gate.h"
 #include "monitor.h"
@@ -20,6 +22,7 @@ struct monitor {
 	int child, peer; /* the two ends of the socket; the first process has the other one */
 	int lifeline;
 	int deadline;    /* a timerfd; -1 without a time limit */
+	timer_t backstop; /* kills the monitor some time after a deadline that it did not see */
 	struct gate gate;
 	struct outside outside; /* what is done for the first process that it may not */
 	int listener;    /* of a filter that asks who a process pretends to be */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "mounts.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -35,7 +36,7 @@ int mount_on(int target, const char *source, const char *fstype, unsigned long f
 
 int volume_target(const char *path, bool directory)
 {
-	return (directory ? ROOT_MAKE_DIRECTORY : ROOT_MAKE_FILE) |
+	return (directory ? ROOT_MAKE_DIRECTORY : ROOT_MAKE_FILE) | ROOT_BELOW |
 	       (strncmp(path, "/proc/", 6) == 0 ? 0 : ROOT_NO_PROC);
 }
 
@@ -125,6 +126,69 @@ static int is_same(int one, int other)
 	return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? 0 : -EAGAIN;
 }
 
+/* Take the escapes out of a path of mountinfo, where a blank is \040: proc_pid_mountinfo(5). */
+static void unescape(char *path)
+{
+	char *to = path;
+
+	for (const char *from = path; *from; to++) {
+		bool escaped = from[0] == '\\' && from[1] && from[2] && from[3];
+
+		*to = escaped ? (char)((from[1] & 7) << 6 | (from[2] & 7) << 3 | (from[3] & 7)) : *from;
+		from += escaped ? 4 : 1;
+	}
+	*to = '\0';
+}
+
+/* Remount the mount of a line of mountinfo, if it lies below `top`. */
+static int remount_line(char *line, const char *top, unsigned long flags)
+{
+	enum { MOUNT_POINT = 4 }; /* the fifth field */
+	size_t length = strlen(top);
+
+	for (int field = 0; field < MOUNT_POINT && line; field++) {
+		line = strchr(line, ' ');
+		line = line ? line + 1 : NULL;
+	}
+	if (!line)
+		return -EINVAL;
+	line[strcspn(line, " ")] = '\0';
+	unescape(line);
+	if (strncmp(line, top, length) != 0 || line[length] != '/')
+		return 0;
+	closing int fd = result(open(line, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+
+	if (fd == -EACCES)
+		return 0; /* nobody inside gets there either: who may most is this process */
+	return fd < 0 ? fd : remount(fd, flags);
+}
+
+/* The same for all mounts below one, of which the kernel has a list. */
+static int remount_below(int mounted, unsigned long flags)
+{
+	char top[PATH_MAX], text[2 * PATH_MAX], *line, *end;
+	ssize_t length = readlink(fd_path(mounted).text, top, sizeof(top) - 1), count;
+	size_t kept = 0;
+	int error = 0;
+	closing int list = length < 0 ? -errno : result(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+
+	if (list < 0)
+		return list;
+	top[length] = '\0';
+	while (!error && (count = read(list, text + kept, sizeof(text) - 1 - kept)) > 0) {
+		text[kept + (size_t)count] = '\0';
+		for (line = text; !error && (end = strchr(line, '\n')); line = end + 1) {
+			*end = '\0';
+			error = remount_line(line, top, flags);
+		}
+		kept = strlen(line);
+		memmove(text, line, kept);
+	}
+	if (!error && kept)
+		return -ENAMETOOLONG; /* a line that does not fit: what it is about is not known */
+	return error;
+}
+
 /* The way before Linux 5.12: `target` is what lies below the new mount, so the mount itself has to
  * be looked up, and may by then have been exchanged by somebody who shares the volume. */
 static int bind_then_remount(int source, int root, const char *path, int target, bool recursive,
@@ -136,7 +200,9 @@ static int bind_then_remount(int source, int root, const char *path, int target,
 	if (mounted < 0)
 		return mounted;
 	error = is_same(source, mounted);
-	return error ? error : remount(mounted, flags);
+	if (!error)
+		error = remount(mounted, flags);
+	return error || !recursive ? error : remount_below(mounted, flags);
 }
 
 int bind_at(int source, int root, const char *path, int how, bool recursive, unsigned long flags)

@@ -29,7 +29,8 @@ int bind_at(int source, int root, const char *target, int how, bool recursive,
 	    unsigned long flags);
 
 /* How root_open finds a volume's target: what is missing is made, and an image's links may lead
- * there, but not into /proc, where a file means more than its bytes. */
+ * there, but not to the root, which it would hide, nor into /proc, where a file means more than its
+ * bytes. */
 int volume_target(const char *path, bool directory);
 
 /* mount_setattr(2) for a mount that a descriptor is open on; `how` may be RECURSIVE. */

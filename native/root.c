@@ -204,11 +204,22 @@ static int find(int root, const char *path, int how)
 	return fd;
 }
 
+/* What cannot be told is taken for the worst. */
+static bool is_one(int one, int other)
+{
+	struct stat a, b;
+
+	return fstat(one, &a) < 0 || fstat(other, &b) < 0 ||
+	       (a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+}
+
 int root_open(int root, const char *path, int how)
 {
 	int fd = find(root, path, how);
 
-	if (fd < 0 || !(how & ROOT_NO_PROC) || !is_in_proc(fd))
+	if (fd < 0)
+		return fd;
+	if (!(how & ROOT_NO_PROC && is_in_proc(fd)) && !(how & ROOT_BELOW && is_one(root, fd)))
 		return fd;
 	close(fd);
 	return -ELOOP;

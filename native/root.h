@@ -8,6 +8,7 @@ enum {
 	ROOT_MAKE_DIRECTORY = 2, /* what is missing is made, ending in a directory */
 	ROOT_MAKE_FILE = 4,      /* what is missing is made, ending in an empty file */
 	ROOT_NO_PROC = 8,        /* what lies in a procfs is ELOOP: links have led there */
+	ROOT_BELOW = 16,         /* the root itself is ELOOP, likewise */
 };
 
 /* Open a path below the root as O_PATH. Symlinks, also absolute ones and "..", are followed inside

@@ -1,16 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
 #include "say.h"
 
+#include <poll.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "kernel.h"
+#include "mounts.h"
+
+enum { PATIENCE_MILLISECONDS = 1000 };
+
+int open_unblocked(int terminal)
+{
+	if (!isatty(terminal))
+		return -ENOTTY;
+	return result(open(fd_path(terminal).text, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
 
 static void flush(struct line *line)
 {
 	const char *at = line->bytes;
+	closing int unblocked = open_unblocked(STDERR_FILENO);
+	struct pollfd out = { unblocked < 0 ? STDERR_FILENO : unblocked, POLLOUT, 0 };
 
 	while (line->length) {
-		ssize_t written = write(STDERR_FILENO, at, line->length);
+		ssize_t written = write(out.fd, at, line->length);
 
+		if (written < 0 && errno == EAGAIN && poll(&out, 1, PATIENCE_MILLISECONDS) > 0)
+			continue;
 		if (written <= 0)
 			break; /* nobody listens */
 		at += written;

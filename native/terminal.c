@@ -14,6 +14,7 @@
 #include "messages.h"
 #include "mounts.h"
 #include "root.h"
+#include "say.h"
 
 /* Open ptmx only when it is the one of a devpts: an image, or a neighbour who shares a volume,
  * could have put a link to another in its place (CVE-2025-52565). */
@@ -100,6 +101,9 @@ void terminal_copy_size(const struct terminal *t)
 
 void terminal_start(struct terminal *t, int master, int slave)
 {
+	int unblocked = open_unblocked(STDOUT_FILENO);
+
+	t->output = unblocked < 0 ? STDOUT_FILENO : unblocked;
 	t->master = master;
 	t->slave = slave;
 	terminal_make_raw(t);
@@ -127,7 +131,7 @@ void terminal_prepare(const struct terminal *t, struct pollfd polls[TERMINAL_POL
 	if (!is_empty(&t->in))
 		master |= POLLOUT;
 	polls[0] = (struct pollfd){ t->reads && is_empty(&t->in) ? STDIN_FILENO : -1, POLLIN, 0 };
-	polls[1] = (struct pollfd){ is_empty(&t->out) ? -1 : STDOUT_FILENO, POLLOUT, 0 };
+	polls[1] = (struct pollfd){ is_empty(&t->out) ? -1 : t->output, POLLOUT, 0 };
 	polls[2] = (struct pollfd){ t->master, master, 0 };
 }
 
@@ -209,7 +213,7 @@ void terminal_relay(struct terminal *t, const struct pollfd polls[TERMINAL_POLLS
 	if (polls[0].revents)
 		read_input(t);
 	if (polls[1].revents)
-		listens = write_flow(&t->out, STDOUT_FILENO);
+		listens = write_flow(&t->out, t->output);
 	if (listens && polls[2].revents & POLLOUT)
 		listens = write_flow(&t->in, t->master);
 	if (listens && polls[2].revents & POLLIN)
@@ -225,5 +229,5 @@ bool terminal_has_output(struct terminal *t)
 
 bool terminal_write_output(struct terminal *t)
 {
-	return write_flow(&t->out, STDOUT_FILENO);
+	return write_flow(&t->out, t->output);
 }

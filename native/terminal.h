@@ -18,6 +18,7 @@ struct flow {
 };
 
 struct terminal {
+	int output;           /* the caller's stdout, in a way that does not block where it can be had */
 	int master, slave;    /* -1 without a terminal; the slave stays open lest the master hang up */
 	bool is_raw;          /* the caller's terminal is raw, and `before` is what it was */
 	bool reads;           /* the caller's stdin has more */

@@ -31,6 +31,7 @@ from chrun.engine.request import (
 )
 from chrun.engine.running import Running, Streams
 from chrun.oci import options as oci
+from chrun.runtime.launch import check_streams
 from chrun.store.layout import absolute, default_root
 from chrun.values import Value
 
@@ -230,6 +231,7 @@ def run(
 
 
 def _start(engine: Engine, request: RunRequest, streams: Streams) -> Running:
+    check_streams(streams.open_fds())
     init_fd = engine.init_fd
     prepared = prepare(engine, request)
     try:

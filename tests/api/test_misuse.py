@@ -134,6 +134,15 @@ def test_a_stream_that_is_not_open_leaves_no_container_and_no_descriptor(root, b
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_a_directory_is_no_stream(root, box):
+    directory_fd = os.open("/", os.O_RDONLY)
+    try:
+        with pytest.raises(UsageError, match="a standard stream is a directory"):
+            chrun.run(box, ["cat", "/proc/self/fd/0/etc/passwd"], root=root, stdin=directory_fd)
+    finally:
+        os.close(directory_fd)
+
+
 def test_a_timeout_names_the_callers_command(root, box):
     with pytest.raises(subprocess.TimeoutExpired) as caught:
         chrun.run(box, ["sleep", "100"], root=root, timeout=0.2)

@@ -52,6 +52,15 @@ def test_quiet_says_nothing(start, box):
     assert child.before == "only this\r\n"
 
 
+@pytest.mark.parametrize("flags", [(), ("--isolation", "sealed")])
+def test_what_is_typed_is_not_for_a_command_without_i(start, box, flags):
+    child = start("run", "-q", *flags, box, "sh", "-c", "echo ready; cat 0<&1; true")
+    child.expect_exact("ready")
+    child.sendline("a secret")
+    child.expect_exact("Bad file descriptor")
+    assert ended(child) == 0
+
+
 def test_a_shell_is_interactive_and_leaves_with_its_status(start, box):
     child = start("run", "-qit", box, "sh")
     child.expect(PROMPT)

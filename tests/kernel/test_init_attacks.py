@@ -84,6 +84,16 @@ def test_a_volumes_target_stays_inside_whatever_its_links_say(hostile, secret, t
     assert os.listdir(volume) == ["here"]
 
 
+@pytest.mark.parametrize("link", ["/", "..", "a/.."])
+def test_no_link_has_a_volume_hide_the_root(hostile, tmp_path, link):
+    # Rules and requirements for its path would be about the whole root
+    box, layer = hostile
+    (layer / "a").mkdir()
+    (layer / "data").symlink_to(link)
+    for inside in (Bind(str(tmp_path), "/data", True, 0), Mount("tmpfs", "/data", 0, "", (), True)):
+        assert box.run("true", inside=[inside]).returncode == 125
+
+
 def test_links_in_a_circle_are_an_error_and_not_a_loop(hostile):
     box, layer = hostile
     (layer / "a").symlink_to("b")

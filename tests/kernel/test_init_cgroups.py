@@ -25,7 +25,7 @@ from chrun.runtime.limits import (
 )
 from chrun.runtime.plan import Clone, Exec, Plan
 from chrun.runtime.steps import Note
-from tests.support.box import CONTAINER_ID, PATH, run_init, start_init
+from tests.support.box import CONTAINER_ID, PATH, TIMEOUT_SECONDS, run_init, start_init
 from tests.support.cgroups import ROOT, UNIFIED, own_cgroups
 from tests.support.needs import needs
 from tests.support.waiting import wait_until
@@ -247,6 +247,14 @@ def test_the_deadline_kills_and_the_status_is_timeouts(box):
         124,
         "chrun: stopped the container: its time of 300 ms is up\n",
     )
+
+
+def test_the_deadline_ends_the_container_of_a_monitor_that_is_stopped(box):
+    process = start_init(box.plan("sh", "-c", "echo ready; sleep 1000", after=[Deadline(100, "")]))
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGSTOP)
+    out, _ = process.communicate(timeout=TIMEOUT_SECONDS)  # until nobody has it open any more
+    assert (process.returncode, out) == (-signal.SIGKILL, "")
 
 
 def test_a_caller_with_a_report_hears_of_the_deadline_there(box):

@@ -28,7 +28,7 @@ from tests.support.box import CONTAINER_ID, INIT, MS_RDONLY, Box, open_plan, run
 from tests.support.needs import needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from subprocess import CompletedProcess
 
@@ -63,13 +63,13 @@ def old(request: pytest.FixtureRequest) -> Old:
     """Run a plan as on an old kernel (ENOSYS), or inside an old container engine (EPERM)."""
     filtered = Seccomp(answer(request.param), "forget the new calls", "")
 
-    def run(plan: Plan, *words: str) -> CompletedProcess[str]:
+    def run(plan: Plan, *words: str, wrapper: Sequence[str] = ()) -> CompletedProcess[str]:
         argv = (INIT, "plan=0", f"id={CONTAINER_ID}", *words)
         env = tuple(f"{key}={value}" for key, value in os.environ.items())
         outer = Plan(Clone(()), (NoNewPrivileges(), filtered), Exec(argv, env, False))
         plan_fd = open_plan(plan)
         try:
-            return run_init(outer, stdin=plan_fd)
+            return run_init(outer, stdin=plan_fd, wrapper=wrapper)
         finally:
             os.close(plan_fd)
 
@@ -89,6 +89,18 @@ def test_a_container_runs(old, box):
 def test_volumes_are_read_only_when_asked(old, box, tmp_path):
     inside = [Bind(str(tmp_path), "/data/new", True, MS_RDONLY)]
     assert "Read-only" in sh(old, box, "touch /data/new/x 2>&1; true", inside=inside)
+
+
+@needs("root")
+def test_what_is_mounted_below_a_volume_is_read_only_with_it(old, box, tmp_path):
+    volume = tmp_path / "a volume"
+    mounting = 'for at in "a b" "a b/deep"; do mkdir -p "$0/$at"; mount -t tmpfs x "$0/$at"; done'
+    wrapper = ("unshare", "--mount", "sh", "-c", f'{mounting}; exec "$@"', str(volume))
+    script = "cd /data/new; touch 'a b/x' 'a b/deep/x' 2>&1; grep -c ' /data/.* ro,' /proc/mounts"
+    inside = [Bind(str(volume), "/data/new", True, MS_RDONLY)]
+    done = old(box.plan("sh", "-c", script, inside=inside), wrapper=wrapper)
+    refused = "".join(f"touch: a b/{name}: Read-only file system\n" for name in ("x", "deep/x"))
+    assert done.stdout == f"{refused}3\n"
 
 
 @pytest.mark.parametrize("flags", [0, MS_RDONLY])

@@ -212,6 +212,14 @@ def test_time_is_up_also_when_nobody_reads_the_output(unread, script):
     assert process.wait(TIMEOUT_SECONDS) == 124
 
 
+def test_time_is_up_also_on_a_terminal_that_nobody_reads(box):
+    # Unlike a pipe, a terminal lets poll(2) say that it takes more, and then does not take all
+    caller = Caller(plan_of(box, "yes", after=[Deadline(1000, "1 s")]))
+    assert caller.process.wait(TIMEOUT_SECONDS) == 124
+    os.close(caller.slave)
+    os.close(caller.master)
+
+
 def test_idling_costs_no_time(box):
     process = start_init(plan_of(box, "exec 0<&- 1>&- 2>&-; sleep 1"), stdin=subprocess.PIPE)
     time.sleep(0.8)

@@ -37,6 +37,9 @@ def run(words: Sequence[str], root: str) -> int:
 
     from chrun.cli.engine import open_engine
     from chrun.engine.containers import prepare
+    from chrun.runtime.launch import check_streams
+
+    check_streams(range(3))
 
     engine = open_engine(root, quiet=quiet)
     init_fd = engine.init_fd  # before there is a container that a broken installation would leave
@@ -87,3 +90,16 @@ def _close_input() -> None:
     null_fd = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null_fd, 0)
     os.close(null_fd)
+    for fd in (1, 2):
+        if os.isatty(fd):
+            _give_for_writing(fd)
+
+
+def _give_for_writing(fd: int) -> None:
+    """Keep a command from reading by its output what is typed: a terminal is open for both."""
+    try:
+        terminal_fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NOCTTY)
+    except OSError:  # it is another user's, as after su(1)
+        return
+    os.dup2(terminal_fd, fd)
+    os.close(terminal_fd)

@@ -21,6 +21,7 @@ from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from socket import socket
     from typing import IO, Self
 
@@ -37,6 +38,14 @@ class Streams(Value):
     stdout: Stream = None
     stderr: Stream = None
     text: bool = False
+
+    def open_fds(self) -> Iterator[int]:
+        """Give the descriptors that are passed on: this program's own ones, where none is named."""
+        for own, stream in enumerate((self.stdin, self.stdout, self.stderr)):
+            if not isinstance(stream, int):
+                yield own if stream is None else stream.fileno()
+            elif stream >= 0:  # otherwise one of subprocess's special values
+                yield stream
 
 
 class Running:
