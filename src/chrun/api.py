@@ -31,7 +31,6 @@ from chrun.engine.request import (
 )
 from chrun.engine.running import Running, Streams
 from chrun.oci import options as oci
-from chrun.runtime.launch import check_streams
 from chrun.store.layout import absolute, default_root
 from chrun.values import Value
 
@@ -231,7 +230,7 @@ def run(
 
 
 def _start(engine: Engine, request: RunRequest, streams: Streams) -> Running:
-    check_streams(streams.open_fds())
+    streams.check()
     init_fd = engine.init_fd
     prepared = prepare(engine, request)
     try:

@@ -105,6 +105,13 @@ def test_more_paths_can_be_hidden(chrun, box):
     assert shown.stdout == ""
 
 
+def test_what_lies_in_a_volume_can_be_hidden(chrun, box, tmp_path):
+    (tmp_path / "secret").write_text("a secret")
+    flags = ("-v", f"{tmp_path}:/data", "--security-opt", "mask=/data/secret")
+    assert chrun("run", *flags, box, "cat", "/data/secret").stdout == ""
+    assert chrun("run", *flags[:3], "mask=/data", box, "ls", "/data").stdout == ""
+
+
 @needs("root")
 def test_privileged_gives_all_that_its_caller_has(chrun, probe_dir):
     seen = look(chrun, "--privileged", image=probe_dir)

@@ -249,6 +249,22 @@ def test_a_symlink_is_written_through_and_stays(chrun, box, tmp_path):
     assert json.loads((tmp_path / "target").read_text())["receipt"] == 1
 
 
+@needs("root")
+def test_somebody_elses_link_in_a_directory_for_all_leads_nowhere(chrun, box, tmp_path):
+    shared, victim = tmp_path / "shared", tmp_path / "victim"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    victim.write_text("precious")
+    (shared / "r").symlink_to(victim)
+    os.chown(shared / "r", 12345, 12345, follow_symlinks=False)
+    done = chrun("run", "--receipt", str(shared / "r"), box, "echo", "ran", status=125)
+    assert "it is somebody else's link" in done.stderr
+    assert (done.stdout, victim.read_text()) == ("", "precious")
+    os.chown(shared / "r", 0, 0, follow_symlinks=False)
+    chrun("run", "--receipt", str(shared / "r"), box, "true")
+    assert json.loads(victim.read_text())["receipt"] == 1
+
+
 def test_a_command_that_is_not_there_fails_as_ever_and_leaves_no_receipt(chrun, box, tmp_path):
     path = tmp_path / "receipt.json"
     done = chrun("run", "--receipt", str(path), box, "no-such-command", status=127)

@@ -286,6 +286,14 @@ def test_a_profile_holds_on_the_lower_rungs_too(attempt, tmp_path):
     assert attempt("sched_yield", flags=namespaces) == errno.EPERM
 
 
+def test_a_profile_opens_no_seal(attempt, tmp_path):
+    path = tmp_path / "all.json"
+    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    flags = ("--security-opt", f"seccomp={path}")
+    assert attempt("userfaultfd", -1, flags=flags) != errno.EPERM
+    assert attempt("userfaultfd", -1, flags=(*flags, *SEALED)) == errno.EPERM
+
+
 def test_what_a_profile_includes_depends_on_the_capabilities(attempt, tmp_path):
     flags = write(
         tmp_path / "p.json",

@@ -40,13 +40,6 @@ def test_a_closed_stream_is_dev_null_inside_and_nothing_of_chruns(chrun, box, tm
 
 
 @needs("busybox", "overlay")
-def test_a_directory_is_no_stream_inside(chrun, box):
-    done = in_shell(chrun, 'exec "$@" 1</', "run", box, "cat", "/proc/self/fd/1/etc/passwd")
-    assert (done.returncode, done.stdout) == (125, "")
-    assert "a standard stream is a directory" in done.stderr
-
-
-@needs("busybox", "overlay")
 def test_commands_without_a_container_do_not_mind_closed_streams(chrun):
     for words in (["images"], ["info"], ["--help"]):
         done = in_shell(chrun, '"$@" <&- >&- 2>&-', *words)

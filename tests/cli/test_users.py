@@ -116,6 +116,23 @@ def test_auto_gives_root_a_range_of_its_own_and_the_image_its_owners(chrun, serv
 
 
 @needs("root")
+def test_ids_stay_taken_while_one_lives_that_joined_their_container(chrun, box):
+    hold = ("--userns", "auto", "--name", "first")
+    script = "cat /proc/self/uid_map; exec sleep 60"
+    with chrun.start("run", *hold, box, "sh", "-c", script) as first:
+        taken = int(first.stdout.readline().split()[1])
+        join = ("--ipc", "container:first")
+        with chrun.start("run", *join, box, "sh", "-c", script) as second:
+            assert int(second.stdout.readline().split()[1]) == taken
+            first.terminate()
+            first.communicate(timeout=20)
+            assert owner_outside(chrun, "--userns", "auto", box)[0] != taken
+            second.terminate()
+            second.communicate(timeout=20)
+    assert owner_outside(chrun, "--userns", "auto", box)[0] == taken
+
+
+@needs("root")
 def test_two_containers_at_once_share_no_id_and_give_theirs_back(chrun, box):
     running = []
     try:

@@ -37,9 +37,6 @@ def run(words: Sequence[str], root: str) -> int:
 
     from chrun.cli.engine import open_engine
     from chrun.engine.containers import prepare
-    from chrun.runtime.launch import check_streams
-
-    check_streams(range(3))
 
     engine = open_engine(root, quiet=quiet)
     init_fd = engine.init_fd  # before there is a container that a broken installation would leave

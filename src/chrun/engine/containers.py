@@ -125,6 +125,10 @@ def _prepare(
     try:
         if claim:
             claim.record(container.directory)
+        if request.joins and engine.host.privileged and composed.spec.uid_mappings:
+            from chrun.engine.ranges import record_joined
+
+            record_joined(container.directory, composed.spec)
         if request.options.mounts:
             from chrun.engine.mounting import open_volumes
 

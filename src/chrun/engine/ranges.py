@@ -1,7 +1,8 @@
 """Ranges of ids for root's containers, one each: 65,536 ids that are nobody else's.
 
 Which are taken is written down for the whole machine, whatever the data directory: a symlink for
-each, from the first id to the container's directory, whose lock tells whether it still lives.
+each, from the first ids to the container's directory, whose lock tells whether it still lives. One
+that joined its user namespace has another, with its id behind.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from chrun.errors import StoreError
+    from chrun.oci.spec import Spec
 
 _RANGES_DIR = "/run/chrun/ranges"
 _OWNERS = ("root", "0", "containers")  # to whom administrators give what containers may have
@@ -91,13 +93,28 @@ class RangeClaim:
         """Give the ranges that are taken; those of the dead are forgotten."""
         for name in os.listdir(self._directory):
             path = f"{self._directory}/{name}"
-            uid, _, gid = name.partition("-")
+            uid, _, gid = name.partition(".")[0].partition("-")
             if not (uid + gid).isdecimal() or not os.path.islink(path):
                 continue  # nothing of chrun's
             if _lives(os.readlink(path)):
                 yield int(uid), int(gid)
             else:
                 os.unlink(path)
+
+
+def record_joined(container_dir: str, spec: Spec, directory: str = _RANGES_DIR) -> None:
+    """Write down that a container shares the range of one that it joined, and may outlive.
+
+    Nothing for ids that are no range's. StoreError.
+    """
+    name = f"{spec.uid_mappings[0].host_id}-{spec.gid_mappings[0].host_id}"
+    path = f"{directory}/{name}"
+    if not os.path.islink(path):
+        return
+    try:
+        os.symlink(container_dir, f"{path}.{os.path.basename(container_dir)}")
+    except OSError as error:
+        raise store_error(f"write {path}", error) from error
 
 
 def example_maps() -> IdMaps:

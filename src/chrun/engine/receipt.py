@@ -32,6 +32,8 @@ _ARRIVAL = struct.Struct("<3I")  # pid, errno, version of Landlock
 _GO_ON = b"+"
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 _MAX_WORDS = 2000  # bytes that chrun-init reads at once
+_MAX_LINKS = 40  # as the kernel's own
+_FOR_ALL = stat.S_ISVTX | stat.S_IWOTH
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
@@ -90,7 +92,7 @@ def write_receipt(path: str, text: str) -> None:
             with open(_open_stream(path), "w", encoding="utf-8") as stream:
                 stream.write(text)
         else:
-            _replace(os.path.realpath(path), text)
+            _replace(path, text)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"cannot write the receipt {path!r}: {reason}") from error
@@ -116,15 +118,56 @@ def _open_stream(path: str) -> int:
 
 
 def _replace(path: str, text: str) -> None:
-    partial = f"{path}.{os.getpid()}.partial"
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    directory_fd, name = _find_directory(path)
+    partial = f"{name}.{os.getpid()}.partial"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+        fd = os.open(partial, flags, 0o666, dir_fd=directory_fd)
+        try:
+            with open(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.rename(partial, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+        except BaseException:
+            os.unlink(partial, dir_fd=directory_fd)
+            raise
+    finally:
+        os.close(directory_fd)
+
+
+def _find_directory(path: str) -> tuple[int, str]:
+    """Open the directory that a file is to be in, behind symlinks, and give its name there.
+
+    The kernel follows those on the way, and the last one is followed where it would follow it: not
+    one that somebody else put into a directory for everybody (proc_sys_fs(5), protected_symlinks).
+    """
+    for _ in range(_MAX_LINKS):
+        directory, name = os.path.split(path)
+        directory_fd = os.open(directory or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            link = _read_link(directory_fd, name)
+        except BaseException:
+            os.close(directory_fd)
+            raise
+        if not link:
+            return directory_fd, name
+        os.close(directory_fd)
+        path = os.path.join(directory, link)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _read_link(directory_fd: int, name: str) -> str:
+    """Give where a name leads that is a symlink which may be followed, "" for any other name."""
+    try:
+        status = os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return ""
+    if not stat.S_ISLNK(status.st_mode):
+        return ""
+    around = os.fstat(directory_fd)
+    is_for_all = around.st_mode & _FOR_ALL == _FOR_ALL
+    if is_for_all and status.st_uid not in {os.geteuid(), around.st_uid}:
+        raise PermissionError(errno.EACCES, "it is somebody else's link")
+    return os.readlink(name, dir_fd=directory_fd)
 
 
 def _text(receipt: Receipt, findings: tuple[Finding, ...]) -> str:
@@ -158,7 +201,7 @@ def _version() -> str:
 
 def _context(prepared: Prepared) -> Context:
     composed = prepared.composed
-    steps = composed.plan.steps
+    steps, spec = composed.plan.steps, composed.spec
     return Context(
         version=_version(),
         container_id=prepared.launch.container_id,
@@ -168,6 +211,8 @@ def _context(prepared: Prepared) -> Context:
         notices=composed.notices,
         landlock=any(isinstance(step, Landlock) for step in steps),
         pretending=sum(isinstance(step, Seccomp) and step.said == PRETENDS for step in steps),
+        listed=spec.seccomp == "default" or (spec.sealed and bool(spec.seccomp)),
+        joined=tuple(joined.type for joined in spec.joined),
     )
 
 

@@ -99,7 +99,7 @@ def _parse_fact(text: str) -> Fact:
 def _own_namespace(name: str) -> tuple[str, Check]:
     def find_fault(receipt: Receipt) -> str:
         if receipt.process.owns(name):
-            return ""
+            return f"another container's {name} namespace" if name in receipt.context.joined else ""
         known = any(namespace.type == name for namespace in receipt.process.namespaces)
         return f"the caller's {name} namespace" if known else f"a kernel without {name} namespaces"
 
@@ -117,6 +117,12 @@ def _seccomp(receipt: Receipt) -> str:
     if receipt.context.pretending:
         return "only the filter that lets chown succeed, which forbids nothing"
     return "only filters that the caller has too"
+
+
+def _listed(receipt: Receipt) -> str:
+    return _seccomp(receipt) or (
+        "" if receipt.context.listed else "a filter that is not chrun's list"
+    )
 
 
 def _no_new_privileges(receipt: Receipt) -> str:
@@ -201,8 +207,8 @@ def _network(word: str) -> tuple[str, Check]:
 
 def _no_network(receipt: Receipt) -> str:
     process = receipt.process
-    if not process.owns("network"):
-        return "the caller's network namespace"
+    if fault := _own_namespace("network")[1](receipt):
+        return fault
     return ", ".join(name for name in process.interfaces if name not in _FALLBACK_INTERFACES)
 
 
@@ -318,7 +324,7 @@ _AT_MOST: dict[str, Reader] = {"memory": _memory, "pids": _pids, "cpus": _cpus}
 _RUNG_FACTS: dict[Rung, tuple[Check, ...]] = {
     "chroot": (_root_directory, _descriptors),
     "namespaces": tuple(_own_namespace(name)[1] for name in ("mount", "pid", "ipc", "uts")),
-    "confined": (_no_new_privileges, _seccomp, _no_more_than_default, _masked),
+    "confined": (_no_new_privileges, _listed, _no_more_than_default, _masked),
     "sealed": (
         _readonly,
         _no_network,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from contextlib import ExitStack
 
+from chrun.errors import UsageError
 from chrun.runtime.descriptors import closing, pipe
 from chrun.runtime.launch import (
     INIT_REFUSALS,
@@ -21,7 +23,6 @@ from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from socket import socket
     from typing import IO, Self
 
@@ -39,13 +40,16 @@ class Streams(Value):
     stderr: Stream = None
     text: bool = False
 
-    def open_fds(self) -> Iterator[int]:
-        """Give the descriptors that are passed on: this program's own ones, where none is named."""
+    def check(self) -> None:
+        """Refuse a directory: all of the machine's files would be in reach of it. UsageError."""
         for own, stream in enumerate((self.stdin, self.stdout, self.stderr)):
-            if not isinstance(stream, int):
-                yield own if stream is None else stream.fileno()
-            elif stream >= 0:  # otherwise one of subprocess's special values
-                yield stream
+            fd = own if stream is None else stream if isinstance(stream, int) else stream.fileno()
+            try:
+                mode = os.fstat(fd).st_mode if fd >= 0 else 0  # one of subprocess's special values
+            except OSError:  # it is not open, as subprocess will tell
+                continue
+            if stat.S_ISDIR(mode):
+                raise UsageError("cannot start the container: a standard stream is a directory")
 
 
 class Running:

@@ -72,7 +72,7 @@ def make_filters(
         return _pretending(machine, asks=asks)
     granted = caps.NAMES if bounding is None else bounding
     if seccomp != "default":
-        own = _read("seccomp profile", seccomp.encode(), machine, kernel, granted)
+        own = _own_profile(machine, kernel, seccomp, granted, sealed=sealed)
         _check_start(own)
         last = (compile_profile(own, machine), _OBEYS, _OBEY_REASON, False)
         # In a filter of its own: what a profile forbids, chrun-init needs to hand over a listener
@@ -101,7 +101,17 @@ def oci_profile(
     granted = caps.NAMES if bounding is None else bounding
     if seccomp == "default":
         return profile_json(default_profile(granted, sealed=sealed, kernel=kernel))
-    return profile_json(_read("seccomp profile", seccomp.encode(), machine, kernel, granted))
+    return profile_json(_own_profile(machine, kernel, seccomp, granted, sealed=sealed))
+
+
+def _own_profile(
+    machine: str, kernel: tuple[int, int], seccomp: str, granted: tuple[str, ...], *, sealed: bool
+) -> Profile:
+    """Read a profile of the user's own; a seal's list holds under it as well."""
+    own = _read("seccomp profile", seccomp.encode(), machine, kernel, granted)
+    if not sealed:
+        return own
+    return combine(own, default_profile(granted, sealed=True, kernel=kernel))
 
 
 def _pretending(machine: str, *, asks: bool) -> tuple[Fields, ...]:
@@ -122,5 +132,5 @@ def _read(
     what: str, content: bytes, machine: str, kernel: tuple[int, int], bounding: tuple[str, ...]
 ) -> Profile:
     check_machine(machine)
-    situation = documents.Situation(machine, kernel, bounding, known_names())
+    situation = documents.Situation(machine, kernel, bounding, known_names(), caps.NAMES)
     return documents.read_profile(what, content, situation)

@@ -32,12 +32,13 @@ class Rule(Value):
 
 
 # As docker: any node may be made, for archives have them in them; what may be used is what every
-# container has, and the terminals of its own devpts.
+# container has, and the terminals of its own devpts. Not docker's 5:1, the machine's console: a
+# container's is one of its own terminals.
 DEFAULT_RULES = (
     Rule("c", ANY, ANY, "m"),
     Rule("b", ANY, ANY, "m"),
     *(Rule("c", 1, minor, "rwm") for minor in (3, 5, 7, 8, 9)),
-    *(Rule("c", 5, minor, "rwm") for minor in (0, 1, 2)),
+    *(Rule("c", 5, minor, "rwm") for minor in (0, 2)),
     Rule("c", 136, ANY, "rwm"),
 )
 

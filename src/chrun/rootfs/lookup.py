@@ -12,7 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+# To look at first: a device of an image's does something by being opened, a watchdog or a tape
+_NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def read_layer_file(layers: Sequence[str], directory: str, name: str, limit: int) -> bytes:
@@ -59,15 +61,21 @@ def visible_layers(layers: Sequence[str]) -> tuple[str, ...]:
 def _read_regular(directory_fd: int, name: str, limit: int) -> bytes | None:
     """Give the content, b"" for what is not a readable regular file, None for nothing."""
     try:
-        file_fd = os.open(name, _FLAGS, dir_fd=directory_fd)
+        node_fd = os.open(name, _NODE, dir_fd=directory_fd)
     except FileNotFoundError:
         return None
     except OSError:
         return b""
     try:
-        status = os.fstat(file_fd)
+        status = os.fstat(node_fd)
         if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             return b""
+        file_fd = os.open(f"/proc/self/fd/{node_fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    finally:
+        os.close(node_fd)
+    try:
         return os.read(file_fd, limit)
     finally:
         os.close(file_fd)

@@ -9,21 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 
-from chrun.errors import (
-    CommandNotExecutableError,
-    CommandNotFoundError,
-    SandboxError,
-    UsageError,
-)
+from chrun.errors import CommandNotExecutableError, CommandNotFoundError, SandboxError
 from chrun.runtime.notes import PROCESS_LIMIT
 from chrun.runtime.plan import Exec
 from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import NoReturn
 
     from chrun.runtime.plan import Plan
@@ -107,20 +100,6 @@ def init_refused(error: OSError) -> SandboxError:
         reason = PROCESS_LIMIT.text
     hint = INIT_REFUSALS.get(error.errno or 0, "")
     return SandboxError(f"cannot run chrun-init from memory: {reason}", hint=hint)
-
-
-def check_streams(fds: Iterable[int]) -> None:
-    """Refuse a directory as a standard stream: all of the machine's files would be in reach of it.
-
-    UsageError. What is not open is told by who starts chrun-init.
-    """
-    for fd in fds:
-        try:
-            mode = os.fstat(fd).st_mode
-        except OSError:
-            continue
-        if stat.S_ISDIR(mode):
-            raise UsageError("cannot start the container: a standard stream is a directory")
 
 
 def open_plan(encoded: bytes) -> int:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from chrun.runtime.plan import Limited
     from chrun.runtime.steps import Note, Seccomp, Step
 
+_SYSTEM = ("/proc/", "/sys/")
 _SCRATCH = "%"  # chrun-init knows the container's directory by this name
 
 
@@ -160,7 +161,8 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
         from chrun.runtime.namespaces import plan_settings
 
         yield from plan_settings(spec)  # before /proc/sys becomes read-only
-    yield from map(Mask, spec.masked_paths)
+    of_system = [path for path in spec.masked_paths if path.startswith(_SYSTEM)]
+    yield from map(Mask, of_system)
     yield from map(ReadOnly, spec.readonly_paths)
     covered = tuple(f"{mount.destination.rstrip('/')}/" for mount in volumes)
     for file in rootfs.files:
@@ -176,6 +178,8 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
         from chrun.runtime.volumes import plan_volumes
 
         yield from plan_volumes(volumes, spec, host, unprivileged)
+    # What somebody named may lie in a volume
+    yield from (Mask(path) for path in spec.masked_paths if path not in of_system)
 
 
 def _resource_limits(process: Process) -> Iterator[Step]:

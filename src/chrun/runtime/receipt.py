@@ -31,7 +31,9 @@ class Context(Value):
     """What the kernel cannot tell: what chrun calls the container, and what it did itself.
 
     `landlock` says that the plan restricts with Landlock, which the kernel accepted, or the command
-    would not be there; `pretending` counts the filters that make calls succeed, which shut nothing.
+    would not be there; `pretending` counts the filters that make calls succeed, which shut nothing;
+    `listed` says that chrun's own list of system calls is in a filter; `joined` are the types of
+    namespaces that are another container's.
     """
 
     version: str
@@ -42,6 +44,8 @@ class Context(Value):
     notices: tuple[str, ...]
     landlock: bool
     pretending: int
+    listed: bool
+    joined: tuple[str, ...]
 
 
 class Kernel(Value):

@@ -14,7 +14,9 @@ from chrun.oci.spec import CapabilitySets, IdMapping
 from chrun.runtime.receipt import Context, Kernel, Receipt, SeenPath
 from chrun.runtime.receipt_limits import Bounds, Cgroup
 
-CONTEXT = Context("1.0", "id", "image", "", "confined", (), landlock=False, pretending=0)
+CONTEXT = Context(
+    "1.0", "id", "image", "", "confined", (), landlock=False, pretending=0, listed=True, joined=()
+)
 KERNEL = Kernel("6.1.0", "x86_64", 3, None)
 TYPES = ("mount", "pid", "ipc", "uts", "cgroup", "network", "user")
 
@@ -102,6 +104,21 @@ def test_only_a_filter_that_is_the_containers_and_shuts_counts(
         context=sealed.context.replace(pretending=pretending),
     )
     assert (found(receipt, "seccomp") == "") is shown
+
+
+def test_another_containers_namespace_is_not_the_containers_own(sealed):
+    receipt = sealed.replace(context=sealed.context.replace(joined=("pid", "network")))
+    assert found(receipt, "pidns") == "another container's pid namespace"
+    assert found(receipt, "net=none") == "another container's network namespace"
+    assert found(receipt, "rung=namespaces") == "another container's pid namespace"
+    assert found(receipt, "ipcns") == ""
+
+
+def test_a_rung_wants_chruns_own_list_of_system_calls(sealed):
+    receipt = sealed.replace(context=sealed.context.replace(listed=False))
+    assert found(receipt, "seccomp") == ""
+    assert found(receipt, "rung=confined") == "a filter that is not chrun's list"
+    assert shown_rung(receipt) == "namespaces"
 
 
 @pytest.mark.parametrize("name", ["effective", "permitted", "inheritable", "ambient"])

@@ -125,6 +125,12 @@ _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER,
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK, _AF_ALG, _AF_VSOCK = 1, 2, 10, 16, 38, 40
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _SOCK_TYPE_MASK = 1, 2, 5, 0xF
 _NETLINK_ROUTE = 0
+_ANY, _TCP, _UDP, _SCTP = 0, 6, 17, 132  # others load modules of the kernel: MPTCP, SMC, L2TP, ...
+_PROTOCOLS = {
+    _SOCK_STREAM: (_ANY, _TCP, _SCTP),
+    _SOCK_DGRAM: (_ANY, _UDP),
+    _SOCK_SEQPACKET: (_ANY, _SCTP),
+}
 _TIOCSTI, _TIOCLINUX, _TIOCSETD = 0x5412, 0x541C, 0x5423
 _PER_LINUX, _PER_LINUX32, _UNAME26, _ASK_ONLY = 0x0, 0x8, 0x20000, 0xFFFFFFFF
 _RLIMIT_CORE = 4
@@ -170,11 +176,13 @@ def _sealed_rules() -> Iterator[Rule]:
 
 
 def _sealed_sockets() -> Iterator[Rule]:
-    """Local sockets, TCP and UDP, and what lists a network's interfaces: no raw sockets."""
+    """Local sockets, TCP, UDP and SCTP, and what lists a network's interfaces: no raw sockets."""
     yield _allow("socket socketpair", _low(0, "==", _AF_UNIX))
     for family in (_AF_INET, _AF_INET6):
-        for kind in (_SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET):
-            yield _allow("socket", _low(0, "==", family), Condition(1, "==", kind, _SOCK_TYPE_MASK))
+        for kind, protocols in _PROTOCOLS.items():
+            kind_is = Condition(1, "==", kind, _SOCK_TYPE_MASK)
+            for protocol in protocols:
+                yield _allow("socket", _low(0, "==", family), kind_is, _low(2, "==", protocol))
     yield _allow("socket", _low(0, "==", _AF_NETLINK), _low(2, "==", _NETLINK_ROUTE))
 
 

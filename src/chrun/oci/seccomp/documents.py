@@ -59,6 +59,12 @@ _ARCHITECTURES = {
     "x86_64": ("SCMP_ARCH_X86_64", "amd64"),
     "aarch64": ("SCMP_ARCH_AARCH64", "arm64"),
 }
+# What docker's `arches` may be: Go's names
+_GO_ARCHITECTURES = {
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mips64n32",
+    "mips64n32le", "mipsel", "mipsel64", "mipsel64n32", "mipsle", "ppc", "ppc64", "ppc64le",
+    "riscv64", "s390", "s390x", "x32", "x86",
+}  # fmt: skip
 _COMMENTS = {"comment", "$comment", "$schema"}
 _TOP_FIELDS = {
     "defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap", "flags",
@@ -74,13 +80,14 @@ _LAST_ARGUMENT = 5
 class Situation(Value):
     """What rules may depend on: the machine by uname(2), its kernel, and the bounding set.
 
-    `known_names` are the system calls of all processors.
+    `known_names` are the system calls of all processors, `known_capabilities` all there are.
     """
 
     machine: str
     kernel: tuple[int, int]
     bounding: Collection[str]
     known_names: Collection[str]
+    known_capabilities: Collection[str]
 
 
 def read_profile(what: str, content: bytes, situation: Situation) -> Profile:
@@ -236,9 +243,17 @@ def _holds(described: Document, situation: Situation) -> bool:
 def _facts(conditions: Document, situation: Situation) -> tuple[bool, ...]:
     """Say of each condition that is given whether it is so here."""
     _check_fields(conditions, {"caps", "arches", "minKernel"})
-    facts = [name in situation.bounding for name in conditions.texts("caps")]
+    needed, arches = conditions.texts("caps"), conditions.texts("arches")
+    for names, known, what in (
+        (needed, situation.known_capabilities, "capability"),
+        (arches, _GO_ARCHITECTURES, "architecture"),
+    ):
+        for name in names:
+            if name not in known:
+                raise ContentError(f"cannot read {conditions.what}: {name!r:.80} is no {what}")
+    facts = [name in situation.bounding for name in needed]
     _, own = _ARCHITECTURES[situation.machine]
-    if arches := conditions.texts("arches"):
+    if arches:
         facts.append(own in arches)
     if text := conditions.text("minKernel", ""):
         facts.append(situation.kernel >= _kernel(conditions, text))

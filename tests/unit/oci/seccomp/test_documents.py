@@ -8,6 +8,7 @@ import json
 import pytest
 
 from chrun.errors import ContentError
+from chrun.linux import caps
 from chrun.linux.seccomp.numbers import known_names
 from chrun.oci.seccomp.documents import Situation, read_profile
 from chrun.oci.seccomp.profile import (
@@ -21,7 +22,7 @@ from chrun.oci.seccomp.profile import (
 )
 from tests.support.bpf import read_plainly
 
-HERE = Situation("x86_64", (6, 1), frozenset({"CAP_CHOWN"}), known_names())
+HERE = Situation("x86_64", (6, 1), frozenset({"CAP_CHOWN"}), known_names(), caps.NAMES)
 EPERM = ERRNO | errno.EPERM
 
 
@@ -209,6 +210,8 @@ def test_a_list_for_all_processors_is_one_for_each():
         ({"syscalls": [rule("read", args=[{"op": "SCMP_CMP_EQ"}])]}, "index is missing"),
         ({"syscalls": [rule("read", args=[arg(0, "EQ", 1) | {"x": 1}])]}, "unknown field 'x'"),
         ({"syscalls": [rule("read", includes={"cap": []})]}, "unknown field 'cap'"),
+        ({"syscalls": [rule("read", includes={"arches": ["x86_64"]})]}, "is no architecture"),
+        ({"syscalls": [rule("read", excludes={"caps": ["SYS_ADMIN"]})]}, "is no capability"),
         ({"syscalls": [rule("read", includes={"minKernel": "4"})]}, "minKernel is '4'"),
         ({"syscalls": [rule("read", excludes={"minKernel": "4.x"})]}, "minKernel is '4.x'"),
         ({"architectures": ["SCMP_ARCH_ARM"]}, "is for SCMP_ARCH_ARM, this machine is SCMP_ARCH_X"),

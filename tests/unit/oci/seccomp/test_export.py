@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from chrun.errors import UnsupportedError
+from chrun.linux import caps
 from chrun.linux.caps import NAMES
 from chrun.linux.seccomp.numbers import call_numbers, known_names
 from chrun.oci.seccomp.default import default_profile
@@ -29,7 +30,7 @@ from tests.support.bpf import read_plainly
 from tests.support.profiles import ANSWER, ARGUMENTS, CALL, CONDITION, WORDS
 
 NOT_KNOWN, NOT_ALLOWED = ERRNO | errno.ENOSYS, ERRNO | errno.EPERM
-HERE = Situation("x86_64", (6, 1), frozenset(), known_names() | {"newer"})
+HERE = Situation("x86_64", (6, 1), frozenset(), known_names() | {"newer"}, caps.NAMES)
 OWN = {
     "confined": default_profile(()),
     "all capabilities": default_profile(NAMES),
