@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.support.needs import needs
-from tests.support.waiting import wait_until
+from tests.support.waiting import processes_with, wait_until
 
 pytestmark = needs("busybox", "overlay")
 _MARK = "CHRUN_TEST_KILLED"
@@ -72,17 +72,3 @@ def phase_of(chrun):
     if not left:
         return "before its directory"
     return "in its command" if (left[0] / "upper" / "f").exists() else "before its command"
-
-
-def processes_with(mark):
-    """Give the processes that have a variable in their environment."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                environment = (entry / "environ").read_bytes()
-            except OSError:  # it ended, or is somebody else's
-                continue
-            if mark.encode() in environment.split(b"\0"):
-                found.append(entry.name)
-    return found

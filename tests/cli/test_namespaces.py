@@ -10,6 +10,7 @@ import pytest
 from tests.support.needs import needs
 from tests.support.probe import look
 from tests.support.running import NAME, running
+from tests.support.waiting import processes_with
 
 TYPES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "network": "net"}
 
@@ -216,10 +217,13 @@ def test_the_machines_processes_are_seen_and_paths_stay_hidden(chrun, box):
 
 
 def test_what_is_left_in_the_machines_pid_namespace_ends_with_the_container(chrun, box):
-    script = "(trap '' TERM HUP; exec sleep 4747) & (setsid sleep 4748 &) ; echo done"
-    assert chrun("run", "--pid", "host", box, "sh", "-c", script).stdout == "done\n"
-    left = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [words for words in left if b"sleep\x00474" in words]
+    seconds = f"4{os.getpid()}"
+    script = f"""
+        (trap '' TERM HUP; exec sleep {seconds}) & (setsid sleep {seconds} &)
+        until [ $(ps | grep -c ' sleep {seconds}$') = 2 ]; do :; done; echo both
+    """
+    assert chrun("run", "--pid", "host", box, "sh", "-c", script).stdout == "both\n"
+    assert processes_with(seconds) == []
 
 
 def test_the_machines_host_name_cannot_be_changed_with_its_uts_namespace(chrun, box):

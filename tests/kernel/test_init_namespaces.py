@@ -22,6 +22,7 @@ from chrun.runtime.steps import Base, Bind, Link, Mount, Symlink
 from chrun.runtime.trees import Place
 from tests.support.box import IS_ROOT, TIMEOUT_SECONDS, run_init, start_init
 from tests.support.needs import needs
+from tests.support.waiting import processes_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -278,16 +279,11 @@ def test_numbers_of_another_pid_namespaces_proc_are_not_taken_for_processes_here
 
 @needs("root")  # who may mount the proc of the machine's pid namespace
 def test_orphans_end_with_a_container_that_has_no_pid_namespace(box):
-    marker = f"4{os.getpid()}"
-    script = f"(trap '' HUP TERM; exec sleep {marker}) & (setsid sleep {marker} &) ; sleep 0.2"
+    seconds = f"4{os.getpid()}"
+    script = f"""
+        (trap '' HUP TERM; exec sleep {seconds}) & (setsid sleep {seconds} &)
+        until [ $(ps | grep -c ' sleep {seconds}$') = 2 ]; do :; done; echo both
+    """
     done = run_init(box.plan("sh", "-c", script, leave_out=["pid"]))
-    assert done.returncode == 0
-    left = [entry for entry in Path("/proc").glob("[0-9]*/cmdline") if _reads(entry, marker)]
-    assert left == []
-
-
-def _reads(path: Path, word: str) -> bool:
-    try:
-        return word in path.read_text().split("\0")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    assert (done.returncode, done.stdout) == (0, "both\n")
+    assert processes_with(seconds) == []

@@ -32,6 +32,21 @@ def has_taken(pid: int, number: int) -> bool:
     return not any(mask & 1 << number - 1 for mask in pending)
 
 
+def processes_with(word: str) -> list[int]:
+    """Find the processes that have a word in their command line or in their environment."""
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if word in _words_of(entry)]
+
+
+def _words_of(process_dir: Path) -> list[str]:
+    words = []
+    for name in ("cmdline", "environ"):
+        try:
+            words += (process_dir / name).read_text(errors="replace").split("\0")
+        except OSError:  # it ended, or is somebody else's
+            continue
+    return words
+
+
 def unread_bytes(fd: int) -> int:
     """Give how much of what was written into a pipe nobody has read: ioctl(2), FIONREAD."""
     count = bytearray(4)
