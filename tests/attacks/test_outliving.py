@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import time
+import signal
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.support.box import unpack_busybox
 from tests.support.calls import PROGRAM_PATH, install_calls
 from tests.support.chrun import Chrun
 from tests.support.needs import needs
+from tests.support.waiting import has_taken
 
 pytestmark = needs("busybox", "overlay")
 
@@ -32,18 +35,24 @@ def calls_dir(tmp_path_factory):
     return root
 
 
+@contextmanager
 def outlive(chrun, *flags):
     """Start a container, kill its monitor, and give its first process and user map."""
     with chrun.start("run", "-q", *flags) as started:
-        try:
-            assert started.stdout.readline().endswith(" 0\n")
-            children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
-            (process,) = map(int, children.split())
-        finally:
-            started.kill()
-    time.sleep(0.2)  # who is not let off is killed by now
-    assert lives(process)  # the attack is one
-    return process, Path(f"/proc/{process}/uid_map").read_text().split()
+        assert started.stdout.readline().endswith(" 0\n")
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
+        (process,) = map(int, children.split())
+        fd = os.pidfd_open(process)
+        started.kill()
+    try:
+        # the attack is one: who is not let off was sent it before the monitor could be waited for
+        assert has_taken(process, signal.SIGKILL)
+        assert lives(process)
+        yield process, Path(f"/proc/{process}/uid_map").read_text().split()
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        os.close(fd)
 
 
 def lives(process):
@@ -56,9 +65,9 @@ def lives(process):
 
 
 def test_who_shakes_a_killed_monitor_off_ends_with_the_next_command(chrun, calls_dir):
-    process, _map = outlive(chrun, calls_dir, *SHAKE_OFF)
-    chrun("images")
-    assert not lives(process)
+    with outlive(chrun, calls_dir, *SHAKE_OFF) as (process, _map):
+        chrun("images")
+        assert not lives(process)
 
 
 @needs("root")
@@ -67,9 +76,9 @@ def test_who_becomes_another_user_is_let_off_and_ends_too(chrun, calls_dir):
     its rights is let off, without meaning to be.
     """
     script = "exec su -s /bin/sh www-data -c 'echo 0 0; sleep 60; :'"
-    process, _map = outlive(chrun, calls_dir, "sh", "-c", script)
-    chrun("images")
-    assert not lives(process)
+    with outlive(chrun, calls_dir, "sh", "-c", script) as (process, _map):
+        chrun("images")
+        assert not lives(process)
 
 
 @needs("root")
@@ -77,9 +86,9 @@ def test_ids_are_not_given_to_two_containers_when_one_outlives_its_monitor(
     chrun, calls_dir, tmp_path
 ):
     """Ranges are counted for the whole machine, data directories are not."""
-    process, before = outlive(chrun, "--userns", "auto", calls_dir, *SHAKE_OFF)
     words = ("run", "-q", "--userns", "auto", calls_dir, "cat", "/proc/self/uid_map")
-    after = Chrun(tmp_path / "other")(*words).stdout.split()
-    assert not lives(process) or after != before
-    chrun("images")
-    assert not lives(process)
+    with outlive(chrun, "--userns", "auto", calls_dir, *SHAKE_OFF) as (process, before):
+        after = Chrun(tmp_path / "other")(*words).stdout.split()
+        assert not lives(process) or after != before
+        chrun("images")
+        assert not lives(process)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.support.docker_registry import docker_registry
 from tests.support.images import digest_of, file, image, layer, official_busybox
 from tests.support.needs import needs
 from tests.support.pulls import assert_sound, chrun, pulled, scratch_of
+from tests.support.waiting import wait_until
 
 _KILLS = 36
 
@@ -53,14 +55,18 @@ def test_two_pulls_at_once_fetch_each_layer_once_and_the_other_says_that_it_wait
 
 def test_who_waits_takes_over_when_the_other_is_killed(store, registry, several):
     root, name = store.layout.root, f"{registry.host}/several"
-    first = chrun(root, "pull", "-q", name)
-    while not scratch_of(store.layout):
-        time.sleep(0.005)
-    second = chrun(root, "pull", "-q", name)
-    time.sleep(0.3)
-    first.kill()
-    first.communicate()
-    output, errors = second.communicate(timeout=60)
+    registry.faults.slow_seconds = 0.5
+    with ExitStack() as ended:
+        first = ended.enter_context(chrun(root, "pull", "-q", name))
+        ended.callback(first.kill)  # a no-op, but where the test fails
+        wait_until(lambda: scratch_of(store.layout))
+        second = ended.enter_context(chrun(root, "pull", name))
+        ended.callback(second.kill)
+        while "waiting for another chrun to fetch layer" not in (said := second.stderr.readline()):
+            assert said, "it never waited"
+        first.kill()
+        registry.faults.slow_seconds = 0
+        output, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert output == f"{name}:latest@{several.digest}\n"
     assert_sound(store.layout)
