@@ -9,11 +9,10 @@ import pytest
 import chrun
 from chrun.errors import CommandNotFoundError, UnsupportedError, UsageError
 from tests.support.box import unpack_busybox
-from tests.support.cgroups import files
+from tests.support.cgroups import HOG, files
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay")
-HOG = "x=0123456789abcdef; while :; do x=$x$x; done"
 
 
 @pytest.fixture

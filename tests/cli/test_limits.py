@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cgroups import files, first_disk, has_version_1, left_behind
+from tests.support.cgroups import HOG, files, first_disk, has_version_1, left_behind
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay")
-# Wants four times what it gets, and ends should it get that: a lost limit costs no machine
-HOG = "x=0123456789abcdef; while [ ${#x} -lt 67108864 ]; do x=$x$x; done"
 BOMB = "i=0; while [ $i -lt 200 ]; do sleep 5 & i=$((i+1)); done; wait"
 
 

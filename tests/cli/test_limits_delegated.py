@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cgroups import delegated, files, left_behind
+from tests.support.cgroups import HOG, delegated, files, left_behind
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay", "ordinary user", "delegated cgroups")
-# Wants four times what it gets, and ends should it get that
-HOG = "x=0123456789abcdef; while [ ${#x} -lt 67108864 ]; do x=$x$x; done"
 _TIMEOUT_SECONDS = 60
 
 

@@ -9,11 +9,10 @@ import pytest
 
 import chrun as api
 from tests.support.box import unpack_busybox
-from tests.support.cgroups import left_behind
+from tests.support.cgroups import HOG, left_behind
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay", "cgroups 2", "systemd session")
-HOG = "x=0123456789abcdef; while :; do x=$x$x; done"
 
 
 @pytest.fixture(autouse=True)

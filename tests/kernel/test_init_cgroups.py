@@ -26,7 +26,7 @@ from chrun.runtime.limits import (
 from chrun.runtime.plan import Clone, Exec, Plan
 from chrun.runtime.steps import Note
 from tests.support.box import CONTAINER_ID, PATH, TIMEOUT_SECONDS, run_init, start_init
-from tests.support.cgroups import ROOT, UNIFIED, own_cgroups
+from tests.support.cgroups import HOG, ROOT, UNIFIED, own_cgroups
 from tests.support.needs import needs
 from tests.support.waiting import wait_until
 
@@ -277,8 +277,7 @@ def test_a_caller_with_a_report_hears_of_used_up_memory_there():
     with ExitStack() as made:
         (shell,) = made.enter_context(own_cgroups(0, [ROOT / "memory"]))
         step = limited(shell.parent, "memory.limit_in_bytes=8388608", amount="8 MiB")
-        script = "x=0123456789abcdef; while :; do x=$x$x; done"
-        assert report_of(plan_of(step, script=script)) == (1, 0, "")
+        assert report_of(plan_of(step, script=HOG)) == (1, 0, "")
 
 
 def position_of(plan, kind):

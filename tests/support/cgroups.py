@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 ROOT = Path("/sys/fs/cgroup")
+# Wants four times 16 MiB, and ends should it get them: a lost limit costs no machine
+HOG = "x=0123456789abcdef; while [ ${#x} -lt 67108864 ]; do x=$x$x; done"
 UNIFIED = next(
     (path for path in (ROOT, ROOT / "unified") if (path / "cgroup.procs").exists()), ROOT
 )
