@@ -79,8 +79,8 @@ def attack_monitor(chrun, probe_dir, *flags: str):
         "head -c 1 /proc/$monitor/mem >&2;"
         f" exec /probe call=ptrace:{PTRACE_SEIZE},$monitor,0,0"
     )
-    started = chrun.start("run", "-i", *flags, probe_dir, "sh", "-c", script)
-    out, err = started.communicate(f"{started.pid}\n", timeout=30)
+    with chrun.start("run", "-i", *flags, probe_dir, "sh", "-c", script) as started:
+        out, err = started.communicate(f"{started.pid}\n", timeout=30)
     assert started.returncode == 0, err
     return parse_seen(out).calls, err
 

@@ -37,26 +37,19 @@ def test_a_run_killed_at_a_random_moment_leaves_nothing(chrun, box):
 def seconds_to_start(chrun, box):
     """Measure how long a command takes to run its first words here and now."""
     began = time.monotonic()
-    running = chrun.start("run", "-q", box, "sh", "-c", _SCRIPT)
-    assert running.stdout.readline() == "up\n"
-    needed = time.monotonic() - began
-    running.terminate()
-    running.communicate(timeout=10)
-    return needed
+    with chrun.start("run", "-q", box, "sh", "-c", _SCRIPT) as running:
+        assert running.stdout.readline() == "up\n"
+        return time.monotonic() - began
 
 
 def phase_of_kill(chrun, box, seed, delay):
     """Kill a run, check that the next one finds and leaves all in order; say what was reached."""
     mark = f"{_MARK}={os.getpid()}-{seed}"
-    running = subprocess.Popen(
-        chrun.command("run", "-q", "-e", mark, box, "sh", "-c", _SCRIPT),
-        env=chrun.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    time.sleep(delay)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    command = ("run", "-q", "-e", mark, box, "sh", "-c", _SCRIPT)
+    with chrun.start(*command, stdin=subprocess.DEVNULL) as running:
+        time.sleep(delay)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
     # the kernel takes the container's processes down behind its monitor
     wait_until(lambda: processes_with(mark) == [])
     phase = phase_of(chrun)

@@ -183,14 +183,15 @@ def test_a_command_that_is_missing_leaves_no_cgroup(chrun, box):
 
 @needs("root", "cgroups")
 def test_the_next_command_removes_the_cgroups_of_a_monitor_that_was_killed(chrun, box):
-    running = chrun.start("run", "-q", "-m", "64m", box, "sh", "-c", "echo up; sleep 1000")
-    assert running.stdout.readline() == "up\n"
-    (directory,) = (chrun.home / "containers").iterdir()
-    listed = (directory / "cgroups").read_text().splitlines()
-    assert listed
-    assert all(path.endswith(f"/chrun-{directory.name}") for path in listed)
-    running.send_signal(signal.SIGKILL)
-    running.communicate(timeout=10)
+    command = ("run", "-q", "-m", "64m", box, "sh", "-c", "echo up; sleep 1000")
+    with chrun.start(*command) as running:
+        assert running.stdout.readline() == "up\n"
+        (directory,) = (chrun.home / "containers").iterdir()
+        listed = (directory / "cgroups").read_text().splitlines()
+        assert listed
+        assert all(path.endswith(f"/chrun-{directory.name}") for path in listed)
+        running.send_signal(signal.SIGKILL)
+        running.communicate(timeout=10)
     assert all(Path(path).exists() for path in listed)
     Path(listed[0], "made/by/the-container").mkdir(parents=True)  # who had CAP_SYS_ADMIN, say
     chrun("images")

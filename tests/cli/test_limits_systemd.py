@@ -40,14 +40,13 @@ def test_standard_streams_and_the_exit_status_pass_through_systemd_run(chrun, bo
 
 
 def test_the_scope_is_the_containers_alone(chrun, box):
-    running = chrun.start("run", "-q", "-m", "64m", box, "sh", "-c", "echo up; sleep 1000")
-    assert running.stdout.readline() == "up\n"
-    (directory,) = (chrun.home / "containers").iterdir()
-    listed = (directory / "cgroups").read_text().splitlines()
+    command = ("run", "-q", "-m", "64m", box, "sh", "-c", "echo up; sleep 1000")
+    with chrun.start(*command) as running:
+        assert running.stdout.readline() == "up\n"
+        (directory,) = (chrun.home / "containers").iterdir()
+        listed = (directory / "cgroups").read_text().splitlines()
     assert [path.rpartition("-")[2] for path in listed] == [directory.name, "monitor"]
     assert all(".scope/chrun-" in path for path in listed)
-    running.terminate()
-    running.communicate(timeout=30)
 
 
 def test_a_sealed_container_has_its_limits(chrun, box):

@@ -238,7 +238,7 @@ def test_a_pipe_takes_a_receipt(chrun, box, tmp_path):
     os.mkfifo(fifo)
     with chrun.start("run", "--receipt", str(fifo), box, "true") as process:
         assert json.loads(fifo.read_text())["receipt"] == 1
-    assert process.returncode == 0
+        assert process.wait(20) == 0
 
 
 def test_a_symlink_is_written_through_and_stays(chrun, box, tmp_path):
@@ -293,8 +293,7 @@ def test_no_other_process_is_left_while_the_command_runs(chrun, box, tmp_path):
             deadline -= 1
             assert deadline, children
         assert "TracerPid:\t0" in Path(f"/proc/{pid}/status").read_text()
-        process.stdin.write("\n")
-        process.stdin.close()
+        process.communicate("\n", timeout=20)
     assert process.returncode == 0
 
 

@@ -72,16 +72,15 @@ def test_redis_keeps_its_data_in_a_volume_and_ends_when_told(fresh, tmp_path):
         fresh("pull", name)
     for answer in ("$-1\r\n", "$5\r\nhello\r\n"):
         port = free_port()
-        running = fresh.start(
-            *("run", "-q", "-v", f"{tmp_path}/volume:/data", name),
-            *("--port", str(port), "--bind", "127.0.0.1", "--save", "900 1"),
-        )
-        with connect(running, port) as connection:
-            assert ask(connection, "PING") == "+PONG\r\n"
-            assert ask(connection, "GET", "word") == answer
-            assert ask(connection, "SET", "word", "hello") == "+OK\r\n"
-        running.terminate()
-        _, error = running.communicate(timeout=20)
+        command = ("run", "-q", "-v", f"{tmp_path}/volume:/data", name)
+        options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "900 1")
+        with fresh.start(*command, *options) as running:
+            with connect(running, port) as connection:
+                assert ask(connection, "PING") == "+PONG\r\n"
+                assert ask(connection, "GET", "word") == answer
+                assert ask(connection, "SET", "word", "hello") == "+OK\r\n"
+            running.terminate()
+            _, error = running.communicate(timeout=20)
         assert (running.returncode, error) == (0, "")
     assert (tmp_path / "volume" / "dump.rdb").is_file()
     assert fresh.leftovers() == []

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
@@ -202,27 +203,27 @@ def test_a_directory_can_be_the_root(chrun, tmp_path):
 
 
 def test_an_interrupt_ends_a_command_that_does_not_handle_it(chrun, box):
-    running = chrun.start("run", box, "sh", "-c", "echo up; exec /bin/sleep 100")
-    assert running.stdout.readline() == "up\n"
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=10)
+    with chrun.start("run", box, "sh", "-c", "echo up; exec /bin/sleep 100") as running:
+        assert running.stdout.readline() == "up\n"
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=10)
     assert running.returncode == 128 + signal.SIGINT
 
 
 def test_a_signal_reaches_a_command_that_handles_it(chrun, box):
     script = "trap 'echo caught; exit 3' TERM; echo up; while :; do sleep 0.1; done"
-    running = chrun.start("run", box, "sh", "-c", script)
-    assert running.stdout.readline() == "up\n"
-    running.terminate()
-    out, _ = running.communicate(timeout=10)
+    with chrun.start("run", box, "sh", "-c", script) as running:
+        assert running.stdout.readline() == "up\n"
+        running.terminate()
+        out, _ = running.communicate(timeout=10)
     assert (out, running.returncode) == ("caught\n", 3)
 
 
 def test_killing_the_monitor_kills_the_container_and_the_next_command_clears_up(chrun, box):
-    running = chrun.start("run", box, "sh", "-c", "echo up; sleep 1000")
-    assert running.stdout.readline() == "up\n"
-    running.kill()
-    running.communicate(timeout=10)  # the pipes close when the container is dead
+    with chrun.start("run", box, "sh", "-c", "echo up; sleep 1000") as running:
+        assert running.stdout.readline() == "up\n"
+        running.kill()
+        running.communicate(timeout=10)  # the pipes close when the container is dead
     (container,) = (chrun.home / "containers").iterdir()
     wait_until(lambda: is_abandoned(container))
     chrun("run", box, "true")
@@ -230,29 +231,31 @@ def test_killing_the_monitor_kills_the_container_and_the_next_command_clears_up(
 
 
 def test_a_running_container_keeps_its_directory_when_others_clear_up(chrun, box):
-    running = chrun.start("run", "-i", box, "sh", "-c", "echo up; read x; echo $x > /f; cat /f")
-    assert running.stdout.readline() == "up\n"
-    chrun("run", box, "true")
-    out, _ = running.communicate("still here\n", timeout=10)
+    script = "echo up; read x; echo $x > /f; cat /f"
+    with chrun.start("run", "-i", box, "sh", "-c", script) as running:
+        assert running.stdout.readline() == "up\n"
+        chrun("run", box, "true")
+        out, _ = running.communicate("still here\n", timeout=10)
     assert out == "still here\n"
 
 
 def test_many_at_once_do_not_disturb_each_other(chrun, box):
-    started = [
-        chrun.start("run", box, "sh", "-c", f"echo {number} > /n; sleep 0.2; cat /n")
-        for number in range(8)
-    ]
-    outputs = [running.communicate(timeout=60)[0] for running in started]
+    script = "echo $0 > /n; echo up; read line; cat /n"
+    with ExitStack() as ended:
+        started = [
+            ended.enter_context(chrun.start("run", "-i", box, "sh", "-c", script, str(number)))
+            for number in range(8)
+        ]
+        assert [running.stdout.readline() for running in started] == ["up\n"] * 8
+        outputs = [running.communicate("\n", timeout=60)[0] for running in started]
     assert outputs == [f"{number}\n" for number in range(8)]
 
 
 def test_a_name_is_taken_while_its_container_lives(chrun, box):
-    running = chrun.start("run", "--name", "one", box, "sh", "-c", "echo up; sleep 100")
-    assert running.stdout.readline() == "up\n"
-    done = chrun("run", "--name", "one", box, "true", status=125)
-    assert done.stderr.startswith("chrun: cannot name a container one: ")
-    running.terminate()
-    running.communicate(timeout=10)
+    with chrun.start("run", "--name", "one", box, "sh", "-c", "echo up; sleep 100") as running:
+        assert running.stdout.readline() == "up\n"
+        done = chrun("run", "--name", "one", box, "true", status=125)
+        assert done.stderr.startswith("chrun: cannot name a container one: ")
     chrun("run", "--name", "one", box, "true")
     chrun("run", box, "true")  # clears the name of the container that ended
 
@@ -264,13 +267,10 @@ def test_bad_names_never_become_paths(chrun, box):
 
 
 def test_closing_our_output_ends_the_run(chrun, box):
-    running = chrun.start("run", box, "yes")
-    running.stdout.read(10)
-    running.stdout.close()
-    running.wait(timeout=20)
-    running.stderr.close()
-    running.stdin.close()
-    assert running.returncode != 0
+    with chrun.start("run", box, "yes") as running:
+        running.stdout.read(10)
+        running.stdout.close()
+        assert running.wait(timeout=20) != 0
 
 
 def test_a_name_that_a_kept_container_has_tells_where_that_lies(chrun, box):

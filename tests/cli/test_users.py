@@ -6,6 +6,7 @@ import gzip
 import os
 import signal
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -134,20 +135,14 @@ def test_ids_stay_taken_while_one_lives_that_joined_their_container(chrun, box):
 
 @needs("root")
 def test_two_containers_at_once_share_no_id_and_give_theirs_back(chrun, box):
-    running = []
-    try:
-        for _ in range(3):
-            each = chrun.start("run", "--userns", "auto", box, "sh", "-c",
-                               "cat /proc/self/uid_map; exec sleep 60")  # fmt: skip
-            running.append(each)
+    script = "cat /proc/self/uid_map; exec sleep 60"
+    command = ("run", "--userns", "auto", box, "sh", "-c", script)
+    with ExitStack() as ended:
+        running = [ended.enter_context(chrun.start(*command)) for _ in range(3)]
         firsts = [int(each.stdout.readline().split()[1]) for each in running]
         assert len(set(firsts)) == 3
         taken, _count = owner_outside(chrun, "--userns", "auto", box)
         assert taken not in firsts
-    finally:
-        for each in running:
-            each.terminate()
-            each.communicate(timeout=20)
     assert owner_outside(chrun, "--userns", "auto", box)[0] == min(firsts)
 
 
@@ -351,10 +346,10 @@ def test_a_copied_root_keeps_the_owners_too(chrun, server):
 @needs("subordinate ids")
 def test_a_killed_run_leaves_nothing_that_its_owner_cannot_remove(fresh, server):
     script = "mkdir -p /data/a; chown -R redis /data; chmod 0 /data; echo up; exec sleep 100"
-    running = fresh.start("run", "-q", "--entrypoint", "sh", server, "-c", script)
-    assert running.stdout.readline() == "up\n"
-    running.send_signal(signal.SIGKILL)
-    running.communicate(timeout=20)
+    with fresh.start("run", "-q", "--entrypoint", "sh", server, "-c", script) as running:
+        assert running.stdout.readline() == "up\n"
+        running.send_signal(signal.SIGKILL)
+        running.communicate(timeout=20)
     (container,) = (fresh.home / "containers").iterdir()
     wait_until(lambda: is_abandoned(container))
     assert fresh("run", "-q", "--entrypoint", "true", server).stderr == ""
@@ -391,9 +386,9 @@ def test_a_pull_that_is_killed_leaves_no_process_and_nothing_else(fresh, registr
     with FakeRegistry() as slow:
         slow.add(server_image(), "server", "latest")
         slow.faults.slow_seconds = 0.5
-        pulling = fresh.start("pull", f"{slow.host}/server")
-        wait_until(lambda: list(fresh.home.glob("partial/*.tree")))
-        pulling.send_signal(signal.SIGKILL)
-        pulling.communicate(timeout=20)
+        with fresh.start("pull", f"{slow.host}/server") as pulling:
+            wait_until(lambda: list(fresh.home.glob("partial/*.tree")))
+            pulling.send_signal(signal.SIGKILL)
+            pulling.communicate(timeout=20)
     fresh("prune")
     assert fresh.leftovers() == []

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -123,21 +124,21 @@ def test_a_volume_where_the_image_has_nothing_is_empty(volumes, box):
 
 def test_containers_that_start_at_once_fill_a_volume_once(volumes, furnished):
     command = ("run", "-v", "both:/data", furnished, "ls", "/data")
-    started = [volumes.start(*command) for _ in range(6)]
-    outputs = [running.communicate(timeout=60) for running in started]
+    with ExitStack() as ended:
+        started = [ended.enter_context(volumes.start(*command)) for _ in range(6)]
+        outputs = [running.communicate(timeout=60) for running in started]
     assert outputs == [("deep\nfile\nshut\n", "")] * 6
 
 
 def test_a_volume_in_use_is_not_removed(volumes, box):
-    running = volumes.start("run", "-v", "busy:/data", box, "sh", "-c", "echo up; sleep 100")
-    assert running.stdout.readline() == "up\n"
-    done = volumes("volume", "rm", "busy", status=125)
-    assert done.stderr.startswith("chrun: cannot remove volume busy: container ")
-    assert volumes("volume", "ls", "-q", "-f", "dangling=true").stdout == ""
-    volumes("volume", "prune", "-af")
-    assert volumes("volume", "ls", "-q").stdout == "busy\n"
-    running.terminate()
-    running.communicate(timeout=10)
+    command = ("run", "-v", "busy:/data", box, "sh", "-c", "echo up; sleep 100")
+    with volumes.start(*command) as running:
+        assert running.stdout.readline() == "up\n"
+        done = volumes("volume", "rm", "busy", status=125)
+        assert done.stderr.startswith("chrun: cannot remove volume busy: container ")
+        assert volumes("volume", "ls", "-q", "-f", "dangling=true").stdout == ""
+        volumes("volume", "prune", "-af")
+        assert volumes("volume", "ls", "-q").stdout == "busy\n"
     assert volumes("volume", "ls", "-q", "-f", "dangling=true").stdout == "busy\n"
     assert volumes("volume", "rm", "busy").stdout == "busy\n"
 
@@ -202,10 +203,11 @@ def test_a_missing_volume_is_an_error_unless_that_is_fine(volumes):
 
 
 def test_a_killed_container_lets_go_of_its_volume(volumes, box):
-    running = volumes.start("run", "-v", "v:/data", box, "sh", "-c", "echo up; sleep 1000")
-    assert running.stdout.readline() == "up\n"
-    running.kill()
-    running.communicate(timeout=10)
+    command = ("run", "-v", "v:/data", box, "sh", "-c", "echo up; sleep 1000")
+    with volumes.start(*command) as running:
+        assert running.stdout.readline() == "up\n"
+        running.kill()
+        running.communicate(timeout=10)
     volumes("volume", "rm", "v")
 
 
@@ -273,11 +275,10 @@ def test_an_image_is_mounted_read_only_and_held(volumes, box, furnished):
     assert "Read-only" in out
     part = f"{option},image-subpath=data/deep"
     assert sh(volumes, box, "ls /other", "--mount", part) == "link\n"
-    running = volumes.start("run", "--mount", option, box, "sh", "-c", "echo up; sleep 100")
-    assert running.stdout.readline() == "up\n"
-    assert "container " in volumes("rmi", furnished, status=125).stderr
-    running.terminate()
-    running.communicate(timeout=10)
+    command = ("run", "--mount", option, box, "sh", "-c", "echo up; sleep 100")
+    with volumes.start(*command) as running:
+        assert running.stdout.readline() == "up\n"
+        assert "container " in volumes("rmi", furnished, status=125).stderr
 
 
 def test_a_tmpfs_has_the_size_and_mode_asked_for(volumes, box):

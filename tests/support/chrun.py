@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import wait_until
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 CHRUN = str(Path(sys.executable).with_name("chrun"))
 _TIMEOUT_SECONDS = 60
@@ -38,10 +41,24 @@ class Chrun:
             assert done.returncode == status, f"exit status {done.returncode}\n{done.stderr}"
         return done
 
-    def start(self, *words: str, **options: object) -> subprocess.Popen[str]:
-        """Start a command in the background."""
+    @contextmanager
+    def start(
+        self, *words: str | os.PathLike[str], **options: object
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run a command in the background, until the block is left, and end it then."""
         piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(self.command(*words), text=True, env=self.env, **(piped | options))
+        process = subprocess.Popen(
+            self.command(*words), text=True, env=self.env, **(piped | options)
+        )
+        with process:
+            try:
+                yield process
+            finally:  # no-ops for who was waited for
+                process.terminate()
+                try:
+                    process.wait(_TIMEOUT_SECONDS)
+                finally:
+                    process.kill()
 
     def command(self, *words: str | os.PathLike[str]) -> Sequence[str]:
         """Give the whole command line."""
@@ -58,3 +75,9 @@ class Chrun:
             for room in ("containers", "names", "partial", "trash")
             for name in os.listdir(self.home / room)
         )
+
+    def clear_up(self) -> None:
+        """Remove what is left, kept containers too, as soon as who was killed has let go of it."""
+        for container in (self.home / "containers").iterdir():
+            (container / "kept").unlink(missing_ok=True)
+        wait_until(lambda: self("prune") and not self.leftovers())

@@ -25,13 +25,12 @@ def running(
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a shell script and then wait in a container called `target`, until the block is left."""
     whole = f"{script}\necho ready\n{wait}"
-    process = chrun.start("run", "-i", "--name", NAME, *flags, image, "sh", "-c", whole)
+    command = ("run", "-i", "--name", NAME, *flags, image, "sh", "-c", whole)
     try:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n", process.communicate()
-        yield process
+        with chrun.start(*command) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n", process.communicate()
+            yield process
     finally:
-        process.terminate()
-        process.communicate(timeout=20)
         # Its directory is gone, its name goes with the next command that may take it for free.
-        chrun.home.joinpath("names", NAME).unlink()
+        chrun.home.joinpath("names", NAME).unlink(missing_ok=True)
