@@ -21,11 +21,6 @@ def rootfs(tmp_path):
     return str(tmp_path)
 
 
-@pytest.fixture
-def root(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("api") / "data")
-
-
 @needs("root", "cgroups")
 def test_a_container_that_ran_out_of_memory_says_so(root, rootfs):
     done = chrun.run(rootfs, ["sh", "-c", HOG], memory="16m", capture_output=True, root=root)

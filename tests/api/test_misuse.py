@@ -12,29 +12,9 @@ import pytest
 import chrun
 from chrun import api
 from chrun.errors import UsageError
-from tests.support import images
 from tests.support.needs import needs
-from tests.support.registry import FakeRegistry
 
 pytestmark = needs("busybox", "overlay")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("misuse") / "data")
-
-
-@pytest.fixture(scope="module")
-def box(root):
-    with FakeRegistry() as registry:
-        registry.add(images.busybox(), "busybox", "latest")
-        return chrun.pull(f"{registry.host}/busybox", root=root).reference
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(root, box):
-    yield
-    assert os.listdir(f"{root}/containers") == []
 
 
 @pytest.mark.parametrize(

@@ -23,41 +23,6 @@ from tests.support.waiting import wait_until
 pytestmark = needs("busybox", "overlay")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("api") / "data")
-
-
-@pytest.fixture(scope="module")
-def box(root):
-    with FakeRegistry() as registry:
-        registry.add(images.busybox(), "busybox", "latest")
-        image = chrun.pull(f"{registry.host}/busybox", root=root)
-    assert image.platform == "linux/amd64"
-    return image.reference
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(root, box):
-    before = open_files()
-    yield
-    assert os.listdir(f"{root}/containers") == []
-    assert open_files() <= before  # the registry may close its last one late
-
-
-def open_files():
-    """Count what this process has open, but for chrun-init, which stays open for later runs."""
-    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-    return len([link for link in links if "chrun-init" not in read_link(link)])
-
-
-def read_link(path):
-    try:
-        return os.readlink(path)
-    except FileNotFoundError:  # the descriptor that listed the directory
-        return "chrun-init"
-
-
 def sh(root, box, script, **options):
     return chrun.run(box, ["sh", "-c", script], root=root, **options)
 

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.conftest import SECRET
 from tests.support import images
 from tests.support.box import unpack_busybox
 from tests.support.needs import needs
-from tests.support.trees import snapshot
 
 pytestmark = needs("busybox", "overlay")
 
-SECRET = "the host's own"
 # What chrun mounts on, makes, writes or hides
 _PLACES = (
     "proc", "proc/sys", "proc/self", "sys", "sys/firmware", "dev", "dev/console", "dev/fd",
@@ -23,20 +22,6 @@ _PLACES = (
     "etc/hostname", "etc/hosts", "etc/resolv.conf",
 )  # fmt: skip
 _SHOW = "cat /etc/hosts /etc/hostname /dev/console /secret /proc/secret /dev/secret 2>/dev/null; :"
-
-
-@pytest.fixture
-def victim(tmp_path):
-    """A directory of the host's that must stay as it is, whoever could write to it."""
-    directory = tmp_path / "victim"
-    directory.mkdir()
-    for name in ("secret", "hosts", "null", "console"):
-        (directory / name).write_text(SECRET)
-        (directory / name).chmod(0o666)
-    directory.chmod(0o777)
-    before = snapshot(directory)
-    yield directory
-    assert snapshot(directory) == before
 
 
 @pytest.fixture

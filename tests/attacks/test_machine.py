@@ -12,8 +12,7 @@ import pytest
 
 from chrun.linux.seccomp.numbers import call_numbers
 from chrun.oci.convert import MASKED_PATHS, READONLY_PATHS
-from tests.support.box import unpack_busybox
-from tests.support.calls import PROGRAM_PATH, install_calls, parse_results
+from tests.support.calls import PROGRAM_PATH, parse_results
 from tests.support.needs import needs
 
 pytestmark = needs("busybox", "overlay")
@@ -24,16 +23,6 @@ EVERYTHING = ("--cap-add", "ALL")
 TIOCSTI, TIOCSCTTY = 0x5412, 0x540E
 KEYCTL_DESCRIBE, KEYCTL_READ = 6, 11
 SESSION_KEYRING = -3
-
-
-@pytest.fixture(scope="module")
-def calls_dir(tmp_path_factory):
-    """A root file system with busybox and a program that tries system calls."""
-    root = tmp_path_factory.mktemp("calls") / "rootfs"
-    root.mkdir()
-    unpack_busybox(root)
-    install_calls(root)
-    return root
 
 
 def there(paths):

@@ -12,6 +12,7 @@ import pytest
 
 from chrun.runtime.steps import Bind
 from chrun.runtime.trees import Grab, Place
+from tests.attacks.conftest import SECRET
 from tests.support import images
 from tests.support.box import Box, run_init, unpack_busybox
 from tests.support.needs import needs
@@ -20,7 +21,6 @@ from tests.support.trees import snapshot
 
 pytestmark = needs("busybox", "overlay")
 
-SECRET = "the host's own"
 ROUNDS = 1000
 _SWAP = """
 import os, sys
@@ -44,18 +44,6 @@ while True:  # a directory, nothing, a link out of the container, nothing
         except OSError:  # chrun was first
             os.rename("target", f"old-{number}")
 """
-
-
-@pytest.fixture
-def victim(tmp_path):
-    """A directory of the host's that must stay as it is, whoever could write to it."""
-    directory = tmp_path / "victim"
-    directory.mkdir()
-    (directory / "secret").write_text(SECRET)
-    directory.chmod(0o777)
-    before = snapshot(directory)
-    yield directory
-    assert snapshot(directory) == before
 
 
 @pytest.fixture
@@ -302,10 +290,3 @@ def test_a_read_only_volume_cannot_be_made_writable(chrun, box, tmp_path):
         chrun("run", "--isolation", rung, "-v", f"{tmp_path}:/v:ro", "-u", "0", box, "sh", "-c",
               script if rung == "confined" else "echo x > /v/file; :")  # fmt: skip
         assert (tmp_path / "file").read_text() == "as it was"
-
-
-@pytest.fixture(scope="module")
-def busybox_dir(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("busybox")
-    unpack_busybox(directory)
-    return directory

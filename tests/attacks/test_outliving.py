@@ -8,11 +8,8 @@ import signal
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 from chrun.linux.seccomp.numbers import call_numbers
-from tests.support.box import unpack_busybox
-from tests.support.calls import PROGRAM_PATH, install_calls
+from tests.support.calls import PROGRAM_PATH
 from tests.support.chrun import Chrun
 from tests.support.needs import needs
 from tests.support.waiting import has_taken
@@ -23,16 +20,6 @@ PR_SET_PDEATHSIG = 1
 # Be let off when the monitor dies, and stay
 SHAKE_OFF = (PROGRAM_PATH, "stay", str(call_numbers(platform.machine())["prctl"]),
              str(PR_SET_PDEATHSIG), "0")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def calls_dir(tmp_path_factory):
-    """A root file system with busybox and a program that makes system calls."""
-    root = tmp_path_factory.mktemp("calls") / "rootfs"
-    root.mkdir()
-    unpack_busybox(root)
-    install_calls(root)
-    return root
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import images
+from tests.support.calls import make_calls_rootfs
+from tests.support.cgroups import left_behind
 from tests.support.chrun import Chrun
 from tests.support.probe import make_probe_rootfs
 from tests.support.registry import FakeRegistry
@@ -53,3 +55,17 @@ def box(registry: FakeRegistry) -> str:
 def probe_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system with busybox and /probe in it, to look around with (support/probe.py)."""
     return make_probe_rootfs(tmp_path_factory.mktemp("probe") / "rootfs")
+
+
+@pytest.fixture(scope="session")
+def calls_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system with busybox and a program that makes system calls (support/calls.py)."""
+    return make_calls_rootfs(tmp_path_factory.mktemp("calls") / "rootfs")
+
+
+@pytest.fixture
+def no_cgroup_left() -> Iterator[None]:
+    """See that a test leaves no cgroup of chrun's that was not there before."""
+    before = left_behind(seconds=0)
+    yield
+    assert left_behind(before) == []

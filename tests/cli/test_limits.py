@@ -11,18 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cgroups import HOG, files, first_disk, has_version_1, left_behind
+from tests.support.cgroups import HOG, files, first_disk, has_version_1
 from tests.support.needs import needs
 
-pytestmark = needs("busybox", "overlay")
+pytestmark = [needs("busybox", "overlay"), pytest.mark.usefixtures("no_cgroup_left")]
 BOMB = "i=0; while [ $i -lt 200 ]; do sleep 5 & i=$((i+1)); done; wait"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_behind():
-    before = left_behind(seconds=0)
-    yield
-    assert left_behind(before) == []
 
 
 @needs("root", "cgroups")

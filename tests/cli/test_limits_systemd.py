@@ -9,17 +9,13 @@ import pytest
 
 import chrun as api
 from tests.support.box import unpack_busybox
-from tests.support.cgroups import HOG, left_behind
+from tests.support.cgroups import HOG
 from tests.support.needs import needs
 
-pytestmark = needs("busybox", "overlay", "cgroups 2", "systemd session")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_behind():
-    before = left_behind(seconds=0)
-    yield
-    assert left_behind(before) == []
+pytestmark = [
+    needs("busybox", "overlay", "cgroups 2", "systemd session"),
+    pytest.mark.usefixtures("no_cgroup_left"),
+]
 
 
 def test_a_limit_holds_in_a_scope_that_systemd_gives(chrun, box):

@@ -14,8 +14,7 @@ import signal
 import pytest
 
 from chrun.linux.seccomp.numbers import call_numbers
-from tests.support.box import unpack_busybox
-from tests.support.calls import PROGRAM_PATH, install_calls, parse_results
+from tests.support.calls import PROGRAM_PATH, parse_results
 from tests.support.chrun import Chrun
 from tests.support.needs import needs
 from tests.support.probe import look
@@ -28,16 +27,6 @@ NEW_USER, NEW_NAMESPACE = 0x10000000, 0x00020000
 HIGH = 1 << 32
 UNCONFINED = ("--security-opt", "seccomp=unconfined")
 SEALED = ("--isolation", "sealed")
-
-
-@pytest.fixture(scope="session")
-def calls_dir(tmp_path_factory):
-    """A root file system with busybox and a program that tries system calls."""
-    root = tmp_path_factory.mktemp("calls") / "rootfs"
-    root.mkdir()
-    unpack_busybox(root)
-    install_calls(root)
-    return root
 
 
 @pytest.fixture

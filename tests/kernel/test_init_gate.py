@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import socket
-import struct
 import subprocess
 from pathlib import Path
 
@@ -15,44 +14,13 @@ import pytest
 from chrun.runtime.steps import Capabilities, NoNewPrivileges
 from tests.support.box import CONTAINER_ID, INIT, TIMEOUT_SECONDS, open_plan, start_init
 from tests.support.filters import without_call
+from tests.support.guarded import Guarded
 from tests.support.needs import needs
 from tests.support.waiting import wait_until
 
 pytestmark = needs("busybox", "overlay")
 
 BOTH = pytest.mark.parametrize("init", [False, True], ids=["alone", "behind PID 1"])
-
-
-class Guarded:
-    """A container with a gate, and the inspector's end of the socket."""
-
-    def __init__(self, plan, *words, fds=(), early=None, **options):
-        self.gate, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
-            if early is not None:
-                self.gate.send(early)
-            fds = (other.fileno(), *fds)
-            words = (f"gate={other.fileno()}", *words)
-            self.process = start_init(plan, *words, fds=fds, **options)
-        self.gate.settimeout(TIMEOUT_SECONDS)
-
-    def arrive(self):
-        """Wait until the command stands at the gate; give its pid."""
-        pid, error, _landlock = struct.unpack("<3I", self.gate.recv(12))
-        assert error == 0
-        return pid
-
-    def answer(self, word=b"+"):
-        self.gate.send(word)
-        return self.end()
-
-    def end(self):
-        with self.gate:
-            try:
-                out, err = self.process.communicate(timeout=TIMEOUT_SECONDS)
-            finally:
-                self.process.kill()  # a no-op, but where a test fails
-        return self.process.returncode, out, err
 
 
 def status_of(pid):

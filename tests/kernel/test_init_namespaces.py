@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
-import struct
 import subprocess
 import time
 from contextlib import contextmanager
@@ -20,7 +18,8 @@ from chrun.runtime.namespaces import Join, Loopback, SharedMemory, Sysctl
 from chrun.runtime.plan import NAMESPACES, Clone
 from chrun.runtime.steps import Base, Bind, Link, Mount, Symlink
 from chrun.runtime.trees import Place
-from tests.support.box import IS_ROOT, TIMEOUT_SECONDS, run_init, start_init
+from tests.support.box import IS_ROOT, run_init, start_init
+from tests.support.guarded import Guarded
 from tests.support.needs import needs
 from tests.support.waiting import processes_with
 
@@ -143,33 +142,22 @@ def test_cve_2016_9962_who_joins_is_not_looked_into_while_it_is_outside(box, tmp
         steps = [step for step in plan.steps if step is not join]
         base = next(place for place, step in enumerate(steps) if isinstance(step, Base)) + 1
         plan = plan.replace(steps=(*steps[:base], *long, join, *steps[base:]))
-        run = run_gated if gated else run_init
-        assert run(plan).returncode == 0
+        if gated:
+            guarded = Guarded(plan)
+            assert guarded.arrive() > 0
+            assert guarded.answer()[0] == 0
+        else:
+            assert run_init(plan).returncode == 0
     assert seen == [""]
-
-
-def run_gated(plan):
-    """Run a plan whose command is let go as soon as it stands at its gate."""
-    inspector, gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with inspector, gate:
-        process = start_init(plan, f"gate={gate.fileno()}", fds=(gate.fileno(),))
-        inspector.settimeout(TIMEOUT_SECONDS)
-        pid, error, _landlock = struct.unpack("<3I", inspector.recv(12))
-        assert (pid > 0, error) == (True, 0)
-        inspector.send(b"+")
-        process.communicate(timeout=TIMEOUT_SECONDS)
-    return process
 
 
 @needs("ordinary user")
 def test_who_joins_what_cannot_be_joined_is_told_so_behind_a_gate_too(box):
     with other_container(box) as (process, started):
         plan = joining(box, (process, started + 1), "pid", argv=["true"])
-        inspector, gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with inspector, gate:
-            done = run_init(plan, f"gate={gate.fileno()}", fds=(gate.fileno(),))
-    assert done.returncode == 125
-    assert "that container has ended meanwhile" in done.stderr
+        status, _, err = Guarded(plan).end()
+    assert status == 125
+    assert "that container has ended meanwhile" in err
 
 
 def test_signals_reach_who_joined_a_pid_namespace(box):

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.support.box import unpack_busybox
+
 PROGRAM_PATH = "/calls"
 _SOURCE = Path(__file__).with_name("calls.c")
 _FLAGS = ("-std=c11", "-Os", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-static")
@@ -28,6 +30,14 @@ def install_calls(root: Path) -> None:
     program = root / PROGRAM_PATH[1:]
     program.write_bytes(calls_program())
     program.chmod(0o755)
+
+
+def make_calls_rootfs(directory: Path) -> Path:
+    """Make a root file system with busybox and the program, to be run as a directory."""
+    directory.mkdir()
+    unpack_busybox(directory)
+    install_calls(directory)
+    return directory
 
 
 def parse_results(output: str) -> dict[int, int]:
