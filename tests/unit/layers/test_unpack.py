@@ -7,15 +7,12 @@ import json
 import os
 import stat
 import subprocess
-import sys
 import threading
-import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chrun.errors import StoreError, UnsupportedMediaTypeError
-from chrun.layers.limits import limits_below
 from chrun.layers.owners import Owners
 from chrun.layers.unpack import unpack_layer
 from tests.support.images import (
@@ -285,92 +282,6 @@ def test_a_directory_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> No
     with pytest.raises(StoreError, match="cannot unpack layer 1: /: operation not permitted"):
         unpack_layer("layer 1", [], "/usr", media_type="application/vnd.oci.image.layer.v1.tar",
                      owners=Owners.CALLER, limits=PLENTY)  # fmt: skip
-
-
-@needs("root")
-def test_a_full_disk_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    mounted = tmp_path / "small"
-    mounted.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", mounted], check=True)
-    try:
-        with pytest.raises(StoreError, match="f: no space left on device") as caught:
-            unpack({"f": bytes(1 << 20)}, mounted / "layer")
-        assert "free some space" in caught.value.hint
-    finally:
-        subprocess.run(["umount", mounted], check=True)
-
-
-@needs("root")
-def test_limits_leave_a_reserve_of_the_file_system(tmp_path: Path) -> None:
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100m,nr_inodes=500", "none", tmp_path], check=True
-    )
-    try:
-        limits = limits_below(str(tmp_path))
-        assert limits.tar_bytes == 95 << 20
-        assert 400 < limits.entries < 500
-        (tmp_path / "f").write_bytes(bytes(98 << 20))
-        assert limits_below(str(tmp_path)).tar_bytes == 0
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
-
-
-BOMB = """
-import sys
-from pathlib import Path
-from chrun.errors import ChrunError
-from chrun.layers.limits import Limits
-from tests.support.layers import unpack
-
-try:
-    unpack([open(sys.argv[1], "rb").read()], Path(sys.argv[2]), limits=Limits(400 << 20))
-except ChrunError as error:
-    print(error)
-for line in open("/proc/self/status"):  # getrusage(2) remembers the parent's peak
-    if line.startswith("VmHWM"):
-        print(line.split()[1])
-"""
-
-
-def bomb(where: str) -> bytes:
-    heads = {
-        "a file": tar({"f": file(bytes(512))})[:512].replace(b"00000001000", b"77777777777"),
-        "a name": tar({"n" * 200: "x"})[:512].replace(b"00000000", b"77777777"),
-        "nothing": bytes(1024),
-    }
-    packer = zlib.compressobj(1, wbits=31)
-    head = bytearray(heads[where])
-    if where != "nothing":
-        checksum = b"%06o\0 " % sum(head[:148] + b" " * 8 + head[156:])
-        head[148:156] = checksum
-    zeros = bytes(1 << 20)
-    return b"".join(
-        (packer.compress(head), *(packer.compress(zeros) for _ in range(500)), packer.flush())
-    )
-
-
-@pytest.mark.parametrize(
-    ("where", "said"),
-    [
-        ("a file", "it unpacks to more than 419430400 bytes"),
-        ("nothing", "it unpacks to more than 419430400 bytes"),
-        ("a name", "an extended header of"),
-    ],
-)
-def test_a_bomb_takes_neither_memory_nor_more_of_the_disk(
-    tmp_path: Path, where: str, said: str
-) -> None:
-    (tmp_path / "bomb").write_bytes(bomb(where))
-    done = subprocess.run(
-        [sys.executable, "-c", BOMB, tmp_path / "bomb", tmp_path / "layer"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    message, peak_kilobytes = done.stdout.splitlines()
-    assert said in message
-    assert int(peak_kilobytes) < 64 << 10
 
 
 @needs("images")

@@ -180,23 +180,3 @@ def test_sockets_are_left_out(tmp_path: Path) -> None:
         listening.bind(str(tmp_path / "layer/s"))
         copy_layers([str(tmp_path / "layer")], str(tmp_path / "root"))
     assert names(tmp_path / "root") == []
-
-
-@needs("root", "mkfs.xfs")
-def test_a_file_system_that_shares_blocks_shares_them(tmp_path: Path) -> None:
-    image, mounted = tmp_path / "image", tmp_path / "mounted"
-    mounted.mkdir()
-    image.touch()
-    os.truncate(image, 400 << 20)
-    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, mounted], check=True)
-    try:
-        unpack({"f": os.urandom(50 << 20)}, mounted / "layer")
-        os.sync()
-        before = os.statvfs(mounted).f_bfree
-        copy_layers([str(mounted / "layer")], str(mounted / "root"))
-        os.sync()
-        assert snapshot(mounted / "root") == snapshot(mounted / "layer")
-        assert (before - os.statvfs(mounted).f_bfree) * os.statvfs(mounted).f_frsize < 10 << 20
-    finally:
-        subprocess.run(["umount", mounted], check=True)
