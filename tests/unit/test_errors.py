@@ -38,25 +38,28 @@ def test_every_error_says_what_it_means(name):
     assert _CLASSES[name].__doc__
 
 
+class _Names(ast.NodeVisitor):
+    """Gather the names that code uses outside its imports and except clauses."""
+
+    def __init__(self):
+        self.used = set()
+
+    def visit_Name(self, node):
+        self.used.add(node.id)
+
+    def visit_ExceptHandler(self, node):
+        for statement in node.body:
+            self.visit(statement)
+
+
 @cache
 def _mentioned():
-    """Give the names that any module but errors.py uses outside its imports and except clauses."""
-    used = set()
+    """Give the names that any module but errors.py uses."""
+    names = _Names()
     for path in _SOURCE.rglob("*.py"):
         if path.name != "errors.py":
-            tree = ast.parse(path.read_text())
-            caught = {
-                id(inner)
-                for node in ast.walk(tree)
-                if isinstance(node, ast.ExceptHandler) and node.type
-                for inner in ast.walk(node.type)
-            }
-            used |= {
-                node.id
-                for node in ast.walk(tree)
-                if isinstance(node, ast.Name) and id(node) not in caught
-            }
-    return used
+            names.visit(ast.parse(path.read_text()))
+    return names.used
 
 
 @pytest.mark.parametrize("name", sorted(_CLASSES))

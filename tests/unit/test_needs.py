@@ -2,60 +2,50 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from tests.support.needs import ACCEPTED_IN_CI, NEEDS, needs, skip_reason
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+pytest_plugins = ["pytester"]
 
 
-def _outcome(test_file: Path, *, ci: bool) -> str:
-    environment = {key: text for key, text in os.environ.items() if key != "CI"}
-    if ci:
-        environment["CI"] = "true"
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
-    played = subprocess.run(
-        [*command, "-q", test_file], cwd=CHECKOUT, env=environment, capture_output=True, text=True
-    )
-    return played.stdout.splitlines()[-1]
+@pytest.fixture
+def play(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    """Play a test file under those rules, and give its outcomes."""
+
+    def play(*lines: str, ci: bool) -> dict[str, int]:
+        pytester.makepyfile("\n".join(["import pytest", *lines]))
+        monkeypatch.delenv("CI", raising=False)
+        if ci:
+            monkeypatch.setenv("CI", "true")
+        outcomes = pytester.runpytest_inprocess("-p", "tests.conftest").parseoutcomes()
+        return {what: outcomes[what] for what in outcomes if "warning" not in what}
+
+    return play
 
 
-def _test_file(tmp_path: Path, *lines: str) -> Path:
-    path = tmp_path / "test_sample.py"
-    path.write_text("\n".join(["import pytest", *lines]))
-    return path
+def test_a_skip_is_a_skip_on_a_developers_machine(play) -> None:
+    assert play("def test_it():", "    pytest.skip('no reason')", ci=False) == {"skipped": 1}
 
 
-def test_a_skip_is_a_skip_on_a_developers_machine(tmp_path: Path) -> None:
-    path = _test_file(tmp_path, "def test_it():", "    pytest.skip('no reason')")
-    assert "1 skipped" in _outcome(path, ci=False)
+def test_a_skip_fails_in_ci(play) -> None:
+    assert play("def test_it():", "    pytest.skip('no reason')", ci=True) == {"failed": 1}
 
 
-def test_a_skip_fails_in_ci(tmp_path: Path) -> None:
-    path = _test_file(tmp_path, "def test_it():", "    pytest.skip('no reason')")
-    assert "1 failed" in _outcome(path, ci=True)
-
-
-def test_a_skip_with_an_accepted_reason_is_a_skip_in_ci(tmp_path: Path) -> None:
+def test_a_skip_with_an_accepted_reason_is_a_skip_in_ci(play) -> None:
     reason = skip_reason(next(iter(ACCEPTED_IN_CI)))
-    path = _test_file(tmp_path, "def test_it():", f"    pytest.skip({reason!r})")
-    assert "1 skipped" in _outcome(path, ci=True)
+    assert play("def test_it():", f"    pytest.skip({reason!r})", ci=True) == {"skipped": 1}
 
 
-def test_a_test_for_somebody_else_is_left_out(tmp_path: Path) -> None:
-    path = _test_file(
-        tmp_path,
+def test_a_test_for_somebody_else_is_left_out(play) -> None:
+    outcomes = play(
         "@pytest.mark.needs('root')",
         "def test_root(): pass",
         "@pytest.mark.needs('ordinary user')",
         "def test_user(): pass",
+        ci=True,
     )
-    assert "1 passed, 1 deselected" in _outcome(path, ci=True)
+    assert outcomes == {"passed": 1, "deselected": 1}
 
 
 def test_every_accepted_lack_is_a_known_need() -> None:

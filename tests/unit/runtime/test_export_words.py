@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chrun.runtime.export.shell import comment, quote, quote_all, quote_named
@@ -31,7 +31,6 @@ def test_a_quoted_word_is_one_word_and_the_same(text):
     assert _as_the_shell_has_it(f"printf '<%s>' {quote(text)}") == b"<%b>" % os.fsencode(text)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(_TEXTS, max_size=5))
 def test_any_words_stay_what_and_how_many_they_are(words):
     expected = b"".join(b"<%b>" % os.fsencode(word) for word in words)

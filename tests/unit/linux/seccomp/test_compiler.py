@@ -6,7 +6,7 @@ import errno
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from chrun.errors import UnsupportedError
@@ -159,13 +159,11 @@ def test_a_profile_that_no_program_holds_is_an_error():
         compile_profile(make_profile(rules, NOT_ALLOWED, NOT_KNOWN, KILL_PROCESS), "x86_64")
 
 
-@settings(deadline=None)  # what it costs is not what is asked
 @given(PROFILE, ARGUMENTS, some.sampled_from(MACHINES))
 def test_any_profile_is_compiled_to_what_it_says(profile, arguments, machine):
     compared(profile, machine, arguments)
 
 
-@settings(deadline=None)  # what it costs is not what is asked
 @given(some.lists(CONDITION, min_size=1, max_size=3), ARGUMENTS, some.data())
 def test_a_condition_holds_at_its_edges_as_the_operators_say(conditions, arguments, data):
     """Arguments at, just above and just below what they are compared with."""
@@ -179,7 +177,6 @@ def test_a_condition_holds_at_its_edges_as_the_operators_say(conditions, argumen
     assert got == read_plainly(profile, "read", arguments)
 
 
-@settings(deadline=None)  # what it costs is not what is asked
 @given(PROFILE, PROFILE, ARGUMENTS)
 def test_two_profiles_in_one_filter_answer_as_two_filters_do(first, second, arguments):
     """The kernel runs all filters and takes the strictest answer: seccomp(2)."""

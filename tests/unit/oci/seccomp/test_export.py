@@ -6,7 +6,7 @@ import errno
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from chrun.errors import UnsupportedError
@@ -77,7 +77,6 @@ SHORT_PROFILE = some.builds(
 )
 
 
-@settings(deadline=None)
 @given(SHORT_PROFILE, ARGUMENTS)
 def test_any_profile_can_be_written_and_read_back(profile, arguments):
     """But for the words on calls that nobody knows, which the runtime spec has none for."""
