@@ -4,8 +4,8 @@
     assert seen.capabilities["effective"] == frozenset()
     assert "ro" in seen.mount("/").options
 
-`tests/support/probe.c` says what it asks the kernel. Words behind the image reach it: `path=PATH`
-adds to `paths`, `text=PATH` to `texts`, `call=NAME` (or a number, with `:ARGUMENT,...`) to `calls`.
+`tests/support/probe_program` asks the kernel. Words behind the image reach it: `path=PATH` adds to
+`paths`, `text=PATH` to `texts`, `call=NAME` (or a number, with `:ARGUMENT,...`) to `calls`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.support.images import Layer
 
 PROBE_PATH = "/probe"
-_SOURCE = Path(__file__).with_name("probe.c")
+_SOURCES = sorted(Path(__file__).with_name("probe_program").glob("*.c"))
 _FLAGS = ("-std=c11", "-Os", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-static")
 
 # setrlimit(2)'s resources in the order of their numbers
@@ -169,7 +169,7 @@ def probe_program() -> bytes:
     compiler = shutil.which("musl-gcc") or "gcc"
     with TemporaryDirectory(prefix="probe-") as scratch:
         program = Path(scratch, "probe")
-        subprocess.run([compiler, *_FLAGS, "-s", "-o", program, _SOURCE], check=True)
+        subprocess.run([compiler, *_FLAGS, "-s", "-o", program, *_SOURCES], check=True)
         return program.read_bytes()
 
 
