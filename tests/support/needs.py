@@ -25,6 +25,7 @@ import pytest
 from chrun.values import Value
 from tests.support import cgroups
 from tests.support.images import TEST_IMAGES, static_busybox
+from tests.support.podman import PODMANS_FILTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +186,7 @@ NEEDS: dict[str, Need] = {
     ),
     "landlock": Need(_has_landlock, "this kernel has no Landlock, or it is switched off"),
     "images": Need(TEST_IMAGES.is_dir, "there are no official images here"),
+    "podman's filter": Need(PODMANS_FILTER.exists, f"there is no {PODMANS_FILTER}"),
     "docker": Need(lambda: _succeeds("docker", "info"), "no docker daemon answers"),
     **{
         name: _program(name)

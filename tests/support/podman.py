@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+PODMANS_FILTER = Path("/usr/share/containers/seccomp.json")  # and CRI-O's: containers-common
+
 # Its defaults want to raise limits, which not every root may
 _CONTAINERS = """\
 [containers]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Question = tuple[int, str, Surroundings, tuple[str | int, ...]]
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 class Engine:

@@ -115,6 +115,13 @@ _USERNS_SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
     ("/proc/sys/user/max_mnt_namespaces", "0", "sysctl user.max_mnt_namespaces=10000"),
 )
+OUTER_FILTER = (
+    "the container or service that chrun itself runs in forbids {}, by a system call filter"
+)
+NO_OUTER_FILTER = (
+    "start that with --security-opt seccomp=unconfined (docker, podman, chrun), "
+    "seccompProfile Unconfined (Kubernetes)"
+)
 _SMALL = 4096  # bytes: what files of /proc show at once
 _FILTERED = b"Seccomp:\t2\n"  # in /proc/PID/status: SECCOMP_MODE_FILTER
 
@@ -126,12 +133,7 @@ def why_no_user_namespace(*, filtered: bool) -> tuple[str, str]:
             name = path.removeprefix("/proc/sys/").replace("/", ".")
             return f"this system restricts them ({name}={forbidding})", f"ask for: {remedy}"
     if filtered:
-        return (
-            "the container or service that chrun itself runs in forbids them, by a system call "
-            "filter",
-            "start that with --security-opt seccomp=unconfined (docker, podman, chrun), "
-            "seccompProfile Unconfined (Kubernetes), or run chrun as its root",
-        )
+        return OUTER_FILTER.format("them"), f"{NO_OUTER_FILTER}, or run chrun as its root"
     return "the kernel or its security policy refuses them", 'see "chrun info"'
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from chrun.linux.host import NO_OUTER_FILTER, OUTER_FILTER
 from chrun.runtime.steps import Note
 
 TYPE_CHECKING = False
@@ -60,6 +61,15 @@ def namespace_notes(name: str) -> tuple[Note, ...]:
         Note(errno.EINVAL, f"this kernel has no {name} namespaces"),
         Note(errno.EPERM, f"a security policy forbids {name} namespaces"),
     )
+
+
+def hostname_notes(host: Host) -> tuple[Note, ...]:
+    """Explain a refused sethostname(2), which podman and CRI-O forbid but not the namespace."""
+    if host.filtered:
+        why, hint = OUTER_FILTER.format("setting a host name (sethostname)"), NO_OUTER_FILTER
+    else:
+        why, hint = "a security policy forbids setting a host name (sethostname)", ""
+    return tuple(Note(number, why, hint) for number in (errno.EPERM, errno.EACCES, errno.ENOSYS))
 
 
 def overlay_notes(host: Host) -> tuple[Note, ...]:

@@ -16,6 +16,7 @@ from chrun.runtime.descriptors import closing, pipe
 from chrun.runtime.notes import (
     PROC_NOTES,
     clone_notes,
+    hostname_notes,
     id_map_notes,
     namespace_notes,
     overlay_notes,
@@ -24,6 +25,7 @@ from chrun.runtime.plan import Clone, Plan
 from chrun.runtime.steps import (
     Base,
     Directory,
+    Hostname,
     IdMap,
     Mount,
     MountBase,
@@ -82,14 +84,15 @@ def _missing_namespaces(
     host: Host, base_dir: str, init_fd: int, scratch_dir: str
 ) -> Iterator[Lack]:
     """Try all namespaces at once, and where that fails find out which ones it is."""
-    all_failed = try_plan(_trial(host, base_dir, _OPTIONAL), init_fd, scratch_dir)
+    uses: dict[Fact, tuple[Step, ...]] = {"uts": (Hostname("probe", hostname_notes(host)),)}
+    all_failed = try_plan(_trial(host, base_dir, _OPTIONAL, uses["uts"]), init_fd, scratch_dir)
     if not all_failed:
         return
     if try_plan(_trial(host, base_dir, ()), init_fd, scratch_dir):
         yield Lack("namespaces", *all_failed)
         return
     for name in _OPTIONAL:
-        plan = _trial(host, base_dir, (name,))
+        plan = _trial(host, base_dir, (name,), uses.get(name, ()))
         plan = plan.replace(clone=plan.clone.replace(explained=namespace_notes(name)))
         if failed := try_plan(plan, init_fd, scratch_dir):
             yield Lack(name, *failed)

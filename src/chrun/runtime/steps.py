@@ -293,6 +293,7 @@ class Hostname(Step):
     number: ClassVar[int] = 18
     because: ClassVar[str] = "the container has a name of its own (UTS namespace)"
     name: str
+    explained: tuple[Note, ...] = ()
 
     def describe(self) -> str:
         return f"set the host name to {self.name or 'the short container id'}"
