@@ -9,6 +9,7 @@
 
 #include "kernel.h"
 #include "messages.h"
+#include "process.h"
 #include "steps.h"
 
 enum { TO_MONITOR = STDERR_FILENO + 1 }; /* the socket's number in the container */
@@ -61,11 +62,21 @@ static int detach(struct container *c, int monitor)
 	return error;
 }
 
+static int tell_start(int monitor)
+{
+	uint64_t started = 0;
+	int error = read_own_start(&started);
+
+	return send_start(monitor, started, error);
+}
+
 static int build_and_run(struct container *c, const struct command *command, int monitor,
 			 bool is_held)
 {
-	int error = detach(c, monitor);
+	int error = tell_start(monitor); /* without which the word that it is recorded never comes */
 
+	if (!error)
+		error = detach(c, monitor);
 	if (!error && is_held)
 		error = await_word(c->monitor, WORD_HELD);
 	if (!error)

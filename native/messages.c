@@ -12,14 +12,32 @@ union control {
 	char bytes[CMSG_SPACE(2 * sizeof(int))];
 };
 
+struct words {
+	struct failure failure;
+	uint64_t started;
+};
+
+static const uint32_t of_no_step = UINT32_MAX;
+
+static int send_words(int socket, struct words words)
+{
+	return send(socket, &words, sizeof(words), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int send_start(int monitor, uint64_t started, int error)
+{
+	return send_words(monitor, (struct words){ { of_no_step, (uint32_t)-error }, started });
+}
+
 int send_failure(int monitor, struct failure failure)
 {
-	return send(monitor, &failure, sizeof(failure), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return send_words(monitor, (struct words){ failure, 0 });
 }
 
 static int send_descriptors(int socket, struct failure about, const int *fds, size_t size)
 {
-	struct iovec data = { &about, sizeof(about) };
+	struct words words = { about, 0 };
+	struct iovec data = { &words, sizeof(words) };
 	union control control = { .bytes = { 0 } };
 	struct msghdr message = {
 		.msg_iov = &data,
@@ -67,7 +85,8 @@ static void take_descriptors(const union control *control, struct message *messa
 
 static int receive_as(int socket, struct message *message, int flags)
 {
-	struct iovec data = { &message->failure, sizeof(message->failure) };
+	struct words words;
+	struct iovec data = { &words, sizeof(words) };
 	union control control = { .bytes = { 0 } };
 	struct msghdr header = {
 		.msg_iov = &data,
@@ -78,8 +97,11 @@ static int receive_as(int socket, struct message *message, int flags)
 	ssize_t length = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
 
 	message->master = message->slave = message->single = -1;
-	if (length != sizeof(message->failure))
+	if (length != sizeof(words))
 		return length < 0 && errno == EAGAIN ? -EAGAIN : 0;
+	message->failure = words.failure;
+	message->is_start = words.failure.position == of_no_step;
+	message->started = words.started;
 	if (header.msg_controllen)
 		take_descriptors(&control, message);
 	return 1;

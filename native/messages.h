@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the container's first process tells the monitor before it is the command: one message is a
- * failure, a request for the outer half of a step, the two ends of its terminal, or the listener of
- * its system call filter. The socket closes on execve(2): then all went well. */
+/* What the container's first process tells the monitor before it is the command: first of all when it
+ * started; then a message is a failure, a request for the outer half of a step, the two ends of its
+ * terminal, or the listener of its system call filter. The socket closes on execve(2): then all went well. */
 #ifndef CHRUN_MESSAGES_H
 #define CHRUN_MESSAGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct failure {
@@ -14,10 +15,13 @@ struct failure {
 
 struct message {
 	struct failure failure;
+	bool is_start; /* `started` is when the sender did, unless an errno in `failure` kept it from it */
+	uint64_t started;
 	int master, slave; /* -1 unless the message brought them */
 	int single;        /* likewise: a listener, or in an answer what was asked for */
 };
 
+int send_start(int monitor, uint64_t started, int error);
 int send_failure(int monitor, struct failure failure);
 int send_terminal(int monitor, int master, int slave);
 int send_listener(int monitor, int listener);

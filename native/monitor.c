@@ -87,16 +87,19 @@ static bool has_pid_namespace(const struct monitor *m)
 	return m->namespaces & CLONE_NEWPID;
 }
 
-/* Let others find the first process. The container is none
- * the worse without: whoever looks for it does not find it. */
-static void make_findable(const struct monitor *m)
+/* Let others find the first process. The container is none the worse without: whoever looks for it
+ * does not find it. */
+static void make_findable(const struct monitor *m, uint64_t started, int unread)
 {
-	int error = *m->options->scratch && m->command.argv
-			    ? record_process(m->options->scratch, m->pid)
+	int error = *m->options->scratch && m->command.argv && m->pid > 0
+			    ? record_process(m->options->scratch, m->pid, started, unread)
 			    : 0;
 
 	if (error)
 		say_failure("tell others of the container", NULL, strerror(-error), "");
+	/* Who could not be held must not begin. If nobody receives it, the process is dead. */
+	if (m->gate.fd < 0 || m->gate.held)
+		(void)send_word(m->child, WORD_RECORDED);
 }
 
 /* poll(2) refuses to look at more descriptors than a process may have open. */
@@ -136,10 +139,6 @@ static int start(struct monitor *m, uint32_t *position)
 		return m->pid;
 	if (m->gate.fd >= 0)
 		gate_hold(&m->gate, m->pid, m->child);
-	make_findable(m);
-	/* Who could not be held must not begin. If nobody receives it, the process is dead. */
-	if (m->gate.fd < 0 || m->gate.held)
-		(void)send_word(m->child, WORD_RECORDED);
 	return 0;
 }
 
@@ -174,6 +173,8 @@ static void hear_child(struct monitor *m)
 			take_terminal(m, message.master, message.slave);
 		else if (message.single >= 0)
 			m->listener = message.single;
+		else if (message.is_start)
+			make_findable(m, message.started, -(int)message.failure.error);
 		else if (!message.failure.error)
 			serve_outside(&m->outside, m->plan, m->options->scratch, m->pid,
 				      message.failure.position, m->child);

@@ -68,27 +68,21 @@ static bool knows_own_processes(void)
 	return length > 0 && read_number(shown) == (uint64_t)getpid();
 }
 
-static int open_own(pid_t pid)
+int read_own_start(uint64_t *started)
 {
-	struct line path = { .length = 0 };
+	closing int self = result(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
 
-	add_text(&path, "/proc/");
-	add_number(&path, (uint64_t)pid);
-	return result(open(text_of(&path), O_PATH | O_DIRECTORY | O_CLOEXEC));
+	return self < 0 ? self : read_start(self, started);
 }
 
-int record_process(const char *scratch, pid_t pid)
+int record_process(const char *scratch, pid_t pid, uint64_t started, int unread)
 {
 	if (!knows_own_processes())
 		return 0; /* nobody could find it by what would be written */
 	closing int directory = result(open(scratch, O_PATH | O_DIRECTORY | O_CLOEXEC));
-	closing int process = open_own(pid);
 	struct line words = { .length = 0 };
-	uint64_t started = 0;
-	int error = directory < 0 ? directory : process;
+	int error = directory < 0 ? directory : unread;
 
-	if (error >= 0)
-		error = read_start(process, &started);
 	if (error)
 		return error;
 	add_number(&words, (uint64_t)pid);

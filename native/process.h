@@ -11,9 +11,13 @@
  * proc_pid_stat(5): what is opened through the directory is that process's, or nobody's. */
 int open_process(const char *path, uint64_t started);
 
+/* When this process started. It alone can tell everywhere: where /proc is mounted with hidepid, nobody
+ * else may read it of one that hides from whom it joins. */
+int read_own_start(uint64_t *started);
+
 /* Write `PID:STARTED` as the symlink `process` into the scratch directory, for whoever wants to find
- * the container's first process. */
-int record_process(const char *scratch, pid_t pid);
+ * the container's first process. `unread` is why it could not read when it started, or 0. */
+int record_process(const char *scratch, pid_t pid, uint64_t started, int unread);
 
 /* Become the parent of what the container leaves behind, where no pid namespace ends it. */
 int adopt_orphans(void);

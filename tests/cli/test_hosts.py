@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -154,10 +155,15 @@ def as_single(home, *words, before=()):
 
 # /proc, /sys, /dev and mounts
 
+HIDEPID = Host("mount -t proc -o hidepid=2 proc /proc", own_processes=True)
+
 
 def test_hidepid_hides_nothing_that_chrun_needs(tmp_path, rootfs):
-    host = Host("mount -t proc -o hidepid=2 proc /proc", own_processes=True)
-    assert_runs(host.run(tmp_path, "run", rootfs, *TELL))
+    assert_runs(HIDEPID.run(tmp_path, "run", rootfs, *TELL))
+    told = facts(HIDEPID.run(tmp_path, "info", "--format", "json"))
+    assert told["isolation"]["state"] == "confined"
+    assert told["namespaces"]["state"] == "mount, pid, ipc, uts, cgroup"
+    assert told["/proc"]["state"] == "one of its own"
 
 
 def test_hidepid_does_not_keep_signals_from_a_container(tmp_path, rootfs):
@@ -167,10 +173,31 @@ def test_hidepid_does_not_keep_signals_from_a_container(tmp_path, rootfs):
         f"{CHRUN} run {rootfs} sh -c 'echo up; sleep 60' > {up} & "
         f"until [ -s {up} ]; do sleep 0.1; done; kill -TERM $!; wait $!"
     )
-    host = Host("mount -t proc -o hidepid=2 proc /proc", own_processes=True)
     env = {**os.environ, "CHRUN_HOME": str(tmp_path / "data")}
-    done = subprocess.run(host.command("sh", "-c", script), env=env, timeout=50)
+    done = subprocess.run(HIDEPID.command("sh", "-c", script), env=env, timeout=50)
     assert done.returncode == 128 + signal.SIGTERM
+
+
+@needs("ordinary user")  # to whom hidepid hides something
+@pytest.mark.parametrize("gated", [(), ("--require", "pidns")], ids=["at once", "behind a gate"])
+def test_hidepid_does_not_keep_who_joined_from_being_joined(tmp_path, rootfs, gated):
+    # Who joins hides from the joined container, and with hidepid from its own monitor, too.
+    wait = f"{rootfs} sh -c 'echo up; exec sleep 60' > {tmp_path}"
+    script = (
+        f"{CHRUN} run --name one {wait}/one & until [ -s {tmp_path}/one ]; do sleep 0.1; done;"
+        f"{CHRUN} run --name two --pid container:one {shlex.join(gated)} {wait}/two &"
+        f"until [ -s {tmp_path}/two ]; do sleep 0.1; done;"
+        f"{CHRUN} run --pid container:two {rootfs} sh -c 'pidof sleep; exit 7'"
+    )
+    done = subprocess.run(
+        HIDEPID.command("sh", "-c", script),
+        env={**os.environ, "CHRUN_HOME": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.stderr, done.returncode) == ("", 7)
+    assert len(done.stdout.split()) == 2
 
 
 @pytest.mark.parametrize(
