@@ -179,7 +179,7 @@ def test_hidepid_does_not_keep_signals_from_a_container(tmp_path, rootfs):
 
 
 @needs("ordinary user")  # to whom hidepid hides something
-@pytest.mark.parametrize("gated", [(), ("--require", "pidns")], ids=["at once", "behind a gate"])
+@pytest.mark.parametrize("gated", [(), ("--require", "seccomp")], ids=["at once", "behind a gate"])
 def test_hidepid_does_not_keep_who_joined_from_being_joined(tmp_path, rootfs, gated):
     # Who joins hides from the joined container, and with hidepid from its own monitor, too.
     wait = f"{rootfs} sh -c 'echo up; exec sleep 60' > {tmp_path}"
@@ -204,11 +204,6 @@ def test_hidepid_does_not_keep_who_joined_from_being_joined(tmp_path, rootfs, ga
     "script",
     [
         pytest.param("mount -t tmpfs none /sys/fs/cgroup", id="no cgroup file system"),
-        pytest.param(
-            "mount --rbind /sys/fs/cgroup /sys/fs/cgroup;"
-            "mount -o remount,bind,ro,nosuid,nodev,noexec /sys/fs/cgroup",
-            id="a writable one",
-        ),
         pytest.param("mount -t tmpfs -o ro none /dev/shm", id="a read-only shm"),
         pytest.param("[ ! -e /dev/fuse ] || mount --bind /dev/null /dev/fuse", id="no fuse"),
         pytest.param("mount --bind /dev/null /etc/subuid", id="no subordinate ids"),
@@ -223,13 +218,43 @@ def test_a_container_does_not_need(tmp_path, rootfs, script):
     assert_runs(Host(script).run(tmp_path, "run", rootfs, *TELL))
 
 
+# Every mount of cgroups, as runtimes show them to containers
+READ_ONLY_CGROUPS = (
+    "mount --rbind /sys/fs/cgroup /sys/fs/cgroup;"
+    "grep -o '/sys/fs/cgroup[^ ]*' /proc/self/mounts | sort -u | while read -r at; do"
+    ' mount -o remount,bind,ro,nosuid,nodev,noexec "$at"; done'
+)
+
+
+def test_read_only_cgroups_are_named_and_only_limits_want_them(tmp_path, rootfs):
+    host = Host(READ_ONLY_CGROUPS)
+    assert_runs(host.run(tmp_path, "run", rootfs, *TELL))
+    done = host.run(tmp_path, "run", "--memory", "64m", rootfs, *TELL)
+    assert (done.returncode, done.stdout) == (125, "")
+    told = facts(host.run(tmp_path, "info", "--format", "json"))["limits"]
+    if os.geteuid() == 0:
+        assert "is read-only" in done.stderr
+        assert "hint: give the container that chrun itself runs in cgroups" in done.stderr
+        assert "is read-only" in told["why"]
+
+
+@needs("root")
+@pytest.mark.parametrize("flags", [("--device", "/dev/full:/dev/x"), ("--cap-add", "MKNOD")])
+def test_read_only_cgroups_leave_devices_without_rules_and_say_so(tmp_path, rootfs, flags):
+    done = Host(READ_ONLY_CGROUPS).run(tmp_path, "run", *flags, rootfs, *TELL)
+    assert done.returncode == 7
+    assert "devices can be used without restriction: " in done.stderr
+    assert "is read-only" in done.stderr
+
+
 def test_limits_where_no_cgroup_file_system_is_mounted_are_an_error(tmp_path, rootfs):
     host = Host("mount -t tmpfs none /sys/fs/cgroup")
     done = host.run(tmp_path, "run", "--memory", "64m", rootfs, *TELL)
     assert (done.returncode, done.stdout) == (125, "")
     said, hint = done.stderr.splitlines()
     assert said.startswith("chrun: cannot ")
-    assert "cgroup" in said + hint
+    assert "no cgroup file system is mounted" in said
+    assert "mount -t cgroup2" in hint
     told = facts(host.run(tmp_path, "info", "--format", "json"))
     assert told["cgroups"]["state"] == "none"
 

@@ -150,7 +150,12 @@ def parse_processors(text: str) -> frozenset[int]:
 
 
 def _mounts() -> tuple[MountEntry, ...]:
-    return tuple(entry for entry in read_mountinfo() if entry.fstype.startswith("cgroup"))
+    """Give the mounts of cgroups that can be seen: something else may lie on them."""
+    return tuple(
+        entry
+        for entry in read_mountinfo()
+        if entry.fstype.startswith("cgroup") and os.path.exists(f"{entry.mount_point}/cgroup.procs")
+    )
 
 
 def _with_processors(found: Cgroups) -> Cgroups:

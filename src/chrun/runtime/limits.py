@@ -163,6 +163,8 @@ def _plan_cgroups(
 
 def _device_step(tree: Legacy, rules: tuple[Rule, ...]) -> Cgroup:
     words = DeviceFilter.words
+    if not tree.writable:
+        raise UnsupportedError(f"cannot {words}: {tree.directory} is read-only", hint=_READ_ONLY)
     return Cgroup(tree.directory, (), settings_of(rules), "", words, (), _DEVICES_BECAUSE)
 
 
@@ -222,8 +224,9 @@ def _legacy_step(limit: Limit, cgroups: Cgroups, host: Host) -> Cgroup:
     tree = cgroups.find_legacy(limit.controller)
     if not tree or not tree.writable:
         where = tree.directory if tree else "a cgroup of version 1"
+        why = "read-only" if host.uid == 0 else "not this user's to change"
         raise UnsupportedError(
-            f"cannot use {limit.flag}: {where} is not this user's to change",
+            f"cannot use {limit.flag}: {where} is {why}",
             hint=_READ_ONLY if host.uid == 0 else _LEGACY_REMEDY,
         )
     return Cgroup(tree.directory, (), limit.v1, limit.amount, limit.words, tuple(_notes(limit)))

@@ -154,7 +154,7 @@ NOWHERE = UNIFIED.replace(own=OWN.replace(writable=False), above=None)
         (
             Cgroups((Legacy(("memory",), "/m", writable=False),)),
             ROOT,
-            "/m is not this user's to change",
+            "/m is read-only",
             "cgroups that it may change",
         ),
     ],
