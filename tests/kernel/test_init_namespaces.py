@@ -206,7 +206,8 @@ def own_network(plan: Plan) -> Plan:
 
 
 def test_loopback_comes_up(box):
-    script = "ip -o addr; nc -l -p 9 -s 127.0.0.1 -e echo hi & until nc 127.0.0.1 9; do :; done"
+    listen = "while :; do nc -l -p 9 -s 127.0.0.1 -e echo hi; done"
+    script = f"ip -o addr; {listen} & until nc 127.0.0.1 9 | grep hi; do :; done"
     done = run_init(own_network(box.plan("sh", "-c", script, inside=[Loopback()])))
     assert "127.0.0.1/8" in done.stdout
     assert done.stdout.endswith("hi\n")
