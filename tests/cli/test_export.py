@@ -101,10 +101,32 @@ def test_nothing_is_exported_from_a_store_that_cannot_be_opened(chrun, probe_dir
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("tool", ["sh", "bwrap", "podman", "oci"])
+def test_a_volume_that_a_run_would_make_is_an_error(chrun, probe_dir, tmp_path, tool):
+    words = ("explain", "--export", tool, "--output", tmp_path / "made", "-v", "some:/v", probe_dir)
+    done = chrun(*words, "true", status=125)
+    assert "cannot export the volume some: there is none\nhint: chrun volume create" in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("tool", ["sh", "bwrap", "podman"])
+def test_what_would_fill_a_volume_is_told(chrun, probe_dir, tool):
+    chrun("volume", "create", "filled")
+    words = ("explain", "--export", tool, "-v", "filled:/bin", probe_dir, "true")
+    told = "filling the empty volume filled with what the image has in /bin"
+    assert told in chrun(*words).stderr
+    assert told in chrun(*words).stdout
+    chrun("run", "-v", "filled:/bin", probe_dir, "true")
+    assert told not in chrun(*words).stderr
+    chrun("volume", "rm", "filled")
+
+
 @needs("root")
-def test_ids_of_a_range_are_an_error(chrun, probe_dir):
-    done = chrun("explain", "--export", "sh", "--userns", "auto", probe_dir, "true", status=125)
-    assert "idmapped mounts" in done.stderr
+@pytest.mark.parametrize("tool", ["sh", "bwrap", "podman"])
+def test_ids_of_a_range_are_an_error(chrun, probe_dir, tool):
+    done = chrun("explain", "--export", tool, "--userns", "auto", probe_dir, "true", status=125)
+    assert f"cannot export to {tool}: this container needs idmapped mounts" in done.stderr
+    assert done.stdout == ""
 
 
 @needs("root")

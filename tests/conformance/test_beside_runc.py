@@ -93,6 +93,10 @@ def _bind_device(config: Config) -> None:
     _mount("/dev/nothing", "bind", "/dev/zero", "bind")(config)
 
 
+_PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["keyctl", "bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 99}],
+}
 # The words for chrun and podman, and the same for runc
 CASES: dict[str, tuple[tuple[str, ...], Callable[[Config], None]]] = {
     "plain": ((), lambda _config: None),
@@ -113,15 +117,27 @@ CASES: dict[str, tuple[tuple[str, ...], Callable[[Config], None]]] = {
                _add_device if _IS_ROOT else _bind_device),
     "resources": (("--memory", "64m", "--pids-limit", "50"), _limit_resources),
     "privileged": (("--privileged",), lambda _config: None),
+    "machine's namespaces": (("--pid", "host", "--uts", "host"), lambda _config: None),
+    "machine's ipc": (("--ipc", "host"), lambda _config: None),
+    "mounts": (("--mount", "type=tmpfs,target=/m,tmpfs-size=1m,tmpfs-mode=700",
+                "--mount", "type=bind,source={volume},target=/v,readonly",
+                "-v", "{volume}:/w:nosuid,noexec"), lambda _config: None),
+    "settings": (("--shm-size", "2m", "--sysctl", "kernel.msgmax=4096"), lambda _config: None),
+    "profile": (("--security-opt", "seccomp={profile}"), lambda _config: None),
+    "processors": (("--cpus", "0.5", "--cpuset-cpus", "0"), lambda _config: None),
+    "groups": (("--group-add", "4711"), lambda _config: None),
     "no new privileges": (("--security-opt", "no-new-privileges"), lambda _config: None),
     "privileges": (("--security-opt", "no-new-privileges=false"),
                    _set("process", noNewPrivileges=False)),
 }  # fmt: skip
-# What cannot be had here: --privileged of runc, another user without subordinate ids, cgroups for
-# an ordinary user, and limits of setrlimit(2) that podman would raise
-_BEYOND = {"runc": {"privileged"}, "podman": set[str]()}
+# What cannot be had here: of runc what its configuration has no one word for; another user, groups,
+# the machine's /dev/mqueue and cgroups for an ordinary user; and limits that podman would raise
+_PODMANS = {"privileged", "machine's namespaces", "machine's ipc", "mounts", "settings", "profile",
+            "processors", "groups"}  # fmt: skip
+_OF_ROOT = {"user", "resources", "machine's ipc", "processors", "groups"}
+_BEYOND = {"runc": set(CASES) & _PODMANS, "podman": set[str]()}
 if not _IS_ROOT:
-    _BEYOND = {tool: cases | {"user", "resources"} for tool, cases in _BEYOND.items()}
+    _BEYOND = {tool: cases | _OF_ROOT for tool, cases in _BEYOND.items()}
 elif not caps.has(caps.effective_mask(), "CAP_SYS_RESOURCE"):
     _BEYOND["podman"].add("ulimit")
 
@@ -133,13 +149,18 @@ class Pairs:
         self.chrun, self.root, self.scratch, self.env = chrun, root, scratch, env
         self.volume = scratch / "volume"
         self.volume.mkdir()
+        self.profile = scratch / "profile"
+        self.profile.write_text(json.dumps(_PROFILE))
         self._found: dict[tuple[str, str], Differences] = {}
 
     def compare(self, tool: str, case: str) -> Differences:
         """Give how what is seen in the other differs from what is seen in chrun."""
         if (tool, case) not in self._found:
             words, edit = CASES[case]
-            flags = [word.replace("{volume}", str(self.volume)) for word in words]
+            flags = [
+                word.replace("{volume}", str(self.volume)).replace("{profile}", str(self.profile))
+                for word in words
+            ]
             theirs = self._runc(case, edit) if tool == "runc" else self._podman(flags)
             if tool == "runc":  # which has no filter of its own
                 flags += ["--security-opt", "seccomp=unconfined"]

@@ -5,8 +5,10 @@ What may differ is the table of docs/reference/exports.md, and nothing else.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import stat
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -55,19 +57,49 @@ CASES = {
     "no filter": ("--security-opt", "seccomp=unconfined"),
     "device": ("--device", "/dev/zero:/dev/nothing"),
     "in memory": ("--scratch", "tmpfs"),
-}
+    "no setuid": ("-v", "{volume}:/v:nosuid,noexec", "-v", "{volume}:/w:rro,suid,dev,exec"),
+    "mounts": ("--mount", "type=tmpfs,target=/m,tmpfs-size=1m,tmpfs-mode=700",
+               "--mount", "type=bind,source={volume},target=/b/b,readonly",
+               "-v", "named:/v", "-v", "{volume}:/o:O"),
+    "part of a volume": ("--mount", "type=volume,source=named,target=/p,volume-subpath=part"),
+    "machine's namespaces": ("--pid", "host", "--ipc", "host", "--uts", "host"),
+    "no shared memory": ("--ipc", "none"),
+    "settings": ("--shm-size", "2m", "--sysctl", "kernel.msgmax=4096"),
+    "names": ("--add-host", "db:192.0.2.1", "--dns", "192.0.2.53", "--dns-search", "example.org",
+              "--dns-option", "ndots:2"),
+    "names without a network": ("--network", "none", "--add-host", "db:192.0.2.1",
+                                "--dns", "192.0.2.53"),
+    "open": ("--security-opt", "unmask=/proc/*", "--security-opt", "mask=/proc/version"),
+    "profile": ("--security-opt", "seccomp={profile}"),
+    "reaped": ("--init",),
+    "privileged": ("--privileged",),
+    "groups": ("--group-add", "7", "--group-add", "4711"),
+    "directory of devices": ("--device", "{devices}:/dev/given"),
+    "resources": ("--memory", "64m", "--cpus", "0.5", "--cpuset-cpus", "0", "--pids-limit", "50"),
+}  # fmt: skip
 # What a tool cannot do here at all, for who I am
 _IMPOSSIBLE = {
     "as root": {("bwrap", "another user")},  # an error: bubblewrap becomes nobody else
     "as user": {
         ("oci", "another user"),  # an error: runtimes want root inside
         ("podman", "another user"),  # podman wants subordinate ids for it
+        ("podman", "machine's namespaces"),  # and a /dev/mqueue
     },
 }
 if os.geteuid() == 0 and not caps.has(caps.effective_mask(), "CAP_SYS_RESOURCE"):
     # Podman would raise limits that were not asked for
     _IMPOSSIBLE["as root"] |= {("podman", "limits"), ("podman", "sealed")}
-_WORDS = ("call=mount", "call=unshare:0x10000000", "call=keyctl", "call=bpf", "path=/v w/file")
+_PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["keyctl", "bpf"], "action": "SCMP_ACT_ERRNO", "errnoRet": 99}],
+}
+# What only root can be given: groups, devices that a test makes, and cgroups
+_OF_ROOT = {"groups", "directory of devices", "resources"}
+_WORDS = (
+    "call=mount", "call=unshare:0x10000000", "call=keyctl", "call=bpf", "path=/v w/file",
+    "path=/v/file", "path=/w/file", "path=/b/b/file", "path=/o/file", "path=/p/file",
+    "path=/proc/version", "path=/dev/given/sub/zero", "text=/proc/sys/kernel/msgmax",
+)  # fmt: skip
 TOOLS = ("sh", "bwrap", "podman", "oci")
 
 
@@ -81,8 +113,8 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Players:
     """Runs of all cases, in chrun and elsewhere, each played once."""
 
-    def __init__(self, chrun: Chrun, root: Path, volume: Path, scratch: Path) -> None:
-        self.chrun, self.root, self.volume, self.scratch = chrun, root, volume, scratch
+    def __init__(self, chrun: Chrun, root: Path, given: dict[str, Path], scratch: Path) -> None:
+        self.chrun, self.root, self.given, self.scratch = chrun, root, given, scratch
         self._ours: dict[str, Seen] = {}
         self._found: dict[tuple[str, str], Differences] = {}
 
@@ -103,19 +135,32 @@ class Players:
         return done.stdout
 
     def _flags(self, case: str) -> list[str]:
-        return [flag.replace("{volume}", str(self.volume)) for flag in CASES[case]]
+        flags = list(CASES[case])
+        for name, path in self.given.items():
+            flags = [flag.replace(f"{{{name}}}", str(path)) for flag in flags]
+        return flags
 
 
 @pytest.fixture(scope="module")
 def players(
     own_chrun: Chrun, probe_dir: Path, volume: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Players:
-    return Players(own_chrun, probe_dir, volume, tmp_path_factory.mktemp("exports"))
+    scratch = tmp_path_factory.mktemp("exports")
+    (scratch / "profile").write_text(json.dumps(_PROFILE))
+    (scratch / "devices/sub").mkdir(parents=True)
+    if os.geteuid() == 0:
+        os.mknod(scratch / "devices/sub/zero", 0o640 | stat.S_IFCHR, os.makedev(1, 5))
+        os.chown(scratch / "devices/sub/zero", 0, 7)
+    fill = "cp /v/file /n && mkdir /n/part && cp /v/file /n/part"
+    own_chrun("run", "-v", f"{volume}:/v", "-v", "named:/n", probe_dir, "sh", "-c", fill)
+    given = {"volume": volume, "profile": scratch / "profile", "devices": scratch / "devices"}
+    return Players(own_chrun, probe_dir, given, scratch)
 
 
 def _cases(tool: str) -> list[str]:
     impossible = _IMPOSSIBLE["as user" if os.geteuid() else "as root"]
-    return [case for case in CASES if (tool, case) not in impossible]
+    mine = CASES.keys() - (_OF_ROOT if os.geteuid() else set())
+    return [case for case in CASES if case in mine and (tool, case) not in impossible]
 
 
 def _param(tool: str, *more: str) -> object:

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _HOST_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
-_OPTIONS = ("ro ", "nosuid ", "nodev ", "noexec ")
+_OPTIONS = ("ro", "nosuid", "nodev", "noexec")
+_VALUES = ("size", "mode", "nr_inodes")  # of a tmpfs
+_OF_MOUNTS = tuple(f"{name} " for name in (*_OPTIONS, *_VALUES, "propagation"))
 # The C library's own: what it starts (posix_spawn) ignores them, as whatever that starts does then.
 _LIBRARY_SIGNALS = frozenset({32, 33})
 _MACHINE_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
+_PIDS = ("pid", "ppid", "pgrp", "session")
 _PRIVATE = ("HOSTNAME",)  # variables whose content is another one in every container
 
 
@@ -56,7 +59,7 @@ def differences(ours: Seen, theirs: Seen) -> dict[str, tuple[object, object]]:
         name: (left.get(name), right.get(name))
         for name in sorted({*left, *right})
         if left.get(name) != right.get(name)
-        and not (name.startswith(_OPTIONS) and {left.get(name), right.get(name)} & {None})
+        and not (name.startswith(_OF_MOUNTS) and {left.get(name), right.get(name)} & {None})
     }
 
 
@@ -102,7 +105,7 @@ def _facts(seen: Seen) -> Iterator[tuple[str, object]]:
     yield from (("words", seen.argv), ("working directory", seen.cwd))
     yield from (("uids", seen.uids), ("gids", seen.gids), ("groups", seen.groups))
     yield from ((f"{name} capabilities", names) for name, names in seen.capabilities.items())
-    yield from ((f"process {name}", number) for name, number in seen.process.items())
+    yield from _process_facts(seen)
     yield from ((f"limit {name}", both) for name, both in seen.limits.items())
     yield from ((f"device {name}", device) for name, device in seen.devices.items())
     yield from ((f"socket {name}", error) for name, error in seen.sockets.items())
@@ -115,6 +118,16 @@ def _facts(seen: Seen) -> Iterator[tuple[str, object]]:
     yield "descriptors", tuple(seen.descriptors)
     yield from _file_facts(seen)
     yield from _proc_facts(seen)
+
+
+def _process_facts(seen: Seen) -> Iterator[tuple[str, object]]:
+    """Name the process's numbers; among all the machine's processes, only which are the same."""
+    own = seen.namespaces.get("pid") != _of_this_process("pid")
+    for name, number in seen.process.items():
+        if own or name not in _PIDS:
+            yield f"process {name}", number
+        else:
+            yield f"process {name}", number == seen.process["pid"]
 
 
 def _file_facts(seen: Seen) -> Iterator[tuple[str, object]]:
@@ -156,4 +169,9 @@ def _of_this_process(namespace: str) -> str:
 def _mount_facts(mount: SeenMount) -> Iterator[tuple[str, object]]:
     yield f"mount {mount.target}", mount.fstype
     for option in _OPTIONS:
-        yield option + mount.target, option.strip() in mount.options | mount.super_options
+        yield f"{option} {mount.target}", option in mount.options | mount.super_options
+    yield f"propagation {mount.target}", mount.propagation
+    if mount.fstype == "tmpfs":
+        said = dict(word.partition("=")[::2] for word in mount.super_options)
+        for name in _VALUES:
+            yield f"{name} {mount.target}", said.get(name, "")

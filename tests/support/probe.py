@@ -53,7 +53,10 @@ _ALL_SIGNALS = range(1, 65)
 
 
 class SeenMount(Value):
-    """One line of mountinfo: `options` are the mount's, `super_options` the file system's."""
+    """One line of mountinfo: `options` are the mount's, `super_options` the file system's.
+
+    `propagation` are words such as "shared", without the number of the peer group.
+    """
 
     target: str
     fstype: str
@@ -61,6 +64,7 @@ class SeenMount(Value):
     root: str
     options: frozenset[str]
     super_options: frozenset[str]
+    propagation: frozenset[str] = frozenset()
 
 
 class SeenDevice(Value):
@@ -231,10 +235,11 @@ def parse_mounts(mountinfo: str) -> tuple[SeenMount, ...]:
     mounts: list[SeenMount] = []
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
-        _id, _parent, _device, root, target, options, *_propagation = left.split(" ")
+        _id, _parent, _device, root, target, options, *tags = left.split(" ")
         fstype, source, super_options = right.split(" ")
         words = frozenset(options.split(",")), frozenset(super_options.split(","))
-        mounts.append(SeenMount(_unescape(target), fstype, source, root, *words))
+        propagation = frozenset(tag.partition(":")[0] for tag in tags if tag)
+        mounts.append(SeenMount(_unescape(target), fstype, source, root, *words, propagation))
     return tuple(mounts)
 
 

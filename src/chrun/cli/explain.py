@@ -17,8 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chrun.engine.containers import Composed
-    from chrun.linux.host import Host
+    from chrun.runtime.export.subject import Export
 
 EXPORTS = ("sh", "bwrap", "podman", "oci")
 
@@ -56,7 +55,10 @@ def run(words: Sequence[str], root: str) -> int:
             raise UsageError(f"cannot export from a temporary store: {refused}")
         if request.require:
             raise UsageError("cannot export --require: nobody looks at the command there")
-        return _export(composed, engine.host, tool, output, quiet=quiet)
+        from chrun.engine.export import export
+
+        exported = export(engine, request, composed, tool, output)
+        return _print_export(exported, output, quiet=quiet)
     plan = composed.plan
     if parsed.text("format") == "json":
         import json
@@ -68,11 +70,8 @@ def run(words: Sequence[str], root: str) -> int:
     return 0
 
 
-def _export(composed: Composed, host: Host, tool: str, output: str, *, quiet: bool) -> int:
-    """Print an equivalent, or write it to a directory; what it lacks is told on stderr."""
-    from chrun.engine.export import export
-
-    exported = export(composed, host, tool, output)
+def _print_export(exported: Export, output: str, *, quiet: bool) -> int:
+    """Print an equivalent, unless it was written to a directory; what it lacks goes to stderr."""
     for note in () if quiet else exported.notes:
         sys.stderr.write(f"chrun: not in the export: {printable(note)}\n")
     if not output:

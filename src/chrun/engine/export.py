@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 
 from chrun.engine.filters import profile_json
 from chrun.errors import UnsupportedError, UsageError
@@ -17,32 +19,41 @@ from chrun.runtime.export.subject import Exportable
 from chrun.runtime.export.words import single_ids
 from chrun.runtime.steps import Seccomp
 from chrun.store.layout import absolute
+from chrun.store.volumes import has_volume, is_empty_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from chrun.engine.containers import Composed
+    from chrun.engine.engine import Engine
+    from chrun.engine.request import RunRequest
     from chrun.linux.host import Host
     from chrun.oci.spec import Spec
     from chrun.runtime.export.subject import Export
+    from chrun.store.layout import Layout
 
 _EXPORTERS: dict[str, Callable[[Exportable], Export]] = {
     "sh": export_sh,
     "bwrap": export_bwrap,
     "podman": export_podman,
-    "oci": lambda subject: export_oci(subject, os.urandom(6).hex()),
+    "oci": lambda subject: export_oci(subject, _host_name(subject.spec)),
 }
 _NEEDING_ROOT = frozenset({"oci"})
 _NAMES = {"oci": "config.json"}  # the file in the output directory; run.sh for scripts
 
 
-def export(composed: Composed, host: Host, kind: str, output: str) -> Export:
+def export(
+    engine: Engine, request: RunRequest, composed: Composed, kind: str, output: str
+) -> Export:
     """Give a stand-alone equivalent of a run; with `output`, also write it to that new directory.
 
-    Raises UsageError for an output directory that is needed and missing, or not empty;
-    UnsupportedError for a run that the format has no words for at all; RootfsError.
+    Raises UsageError for an output directory that is needed and missing, or not empty, and for a
+    volume that is not there yet; UnsupportedError for a run that the format has no words for at
+    all; RootfsError.
     """
+    host = engine.host
+    notes = tuple(_unfilled(engine.store.layout, request, composed.rootfs.layers))
     directory = _make_directory(output) if output else ""
     subject = Exportable(
         composed.source.name,
@@ -51,6 +62,8 @@ def export(composed: Composed, host: Host, kind: str, output: str) -> Export:
         composed.rootfs,
         host,
         composed.plan,
+        request.options.namespaces,
+        notes,
         _make_root(composed, kind, directory),
         _filters(composed, host) if kind == "bwrap" else (),
         profile_json(host, composed.spec) if kind in {"podman", "oci"} else {},
@@ -63,7 +76,30 @@ def export(composed: Composed, host: Host, kind: str, output: str) -> Export:
         content = exported.text.encode(errors="surrogateescape")
         for path, text in {name: content, **exported.files}.items():
             _write(os.path.join(directory, path), text)
+        for path, covered in exported.covers.items():
+            _make_cover(os.path.join(directory, path), covered)
     return exported
+
+
+def _unfilled(layout: Layout, request: RunRequest, layers: Sequence[str]) -> Iterator[str]:
+    """Say which volumes a run would fill first; UsageError for one that it would make."""
+    for mount in request.options.mounts:
+        if mount.type != "volume":
+            continue
+        name, target = mount.source, mount.destination
+        if not has_volume(layout, name):
+            raise UsageError(
+                f"cannot export the volume {name}: there is none",
+                hint=f"chrun volume create {name}",
+            )
+        fills = "nocopy" not in mount.options and not mount.subpath
+        has_content = any(os.path.lexists(f"{layer}{target}") for layer in layers)
+        if fills and has_content and is_empty_volume(layout, name):
+            yield f"filling the empty volume {name} with what the image has in {target}"
+
+
+def _host_name(spec: Spec) -> str:
+    return os.urandom(6).hex() if "uts" in spec.namespaces else os.uname().nodename
 
 
 def _may_have(capability: str, spec: Spec) -> bool:
@@ -126,3 +162,13 @@ def _write(path: str, content: bytes) -> None:
     with open(path, "xb") as file:
         file.write(content)
         os.fchmod(file.fileno(), mode)
+
+
+def _make_cover(upper: str, covered: str) -> None:
+    """Make the directories for changes to another one: the top of an overlay is its upper one."""
+    status = os.stat(covered)
+    for directory in (os.path.dirname(upper), upper, f"{os.path.dirname(upper)}/work"):
+        os.mkdir(directory)
+    with suppress(PermissionError):  # another's directory, of whom only root can make one
+        os.chown(upper, status.st_uid, status.st_gid)
+    os.chmod(upper, stat.S_IMODE(status.st_mode))

@@ -12,13 +12,19 @@ _WORDS = {"ro": ("ro", "rro"), "rro": ("ro", "rro"), "ro-top": ("ro",), "idmap":
 
 
 def mount_json(mount: SpecMount) -> dict[str, object]:
-    """Give one of `mounts`; an overlay has its directories as options, and no writable one."""
+    """Give one of `mounts`; an overlay has its directories as options, and no writable one.
+
+    A single layer is bound: an overlay wants two.
+    """
+    if len(mount.layers) == 1:
+        bound = mount.replace(type="bind", source=mount.layers[0], layers=())
+        return mount_json(bound.replace(options=(*mount.options, "rbind")))
     source, options = mount.source, list(mount.options)
     if mount.type == "bind":
         options = [word for option in mount.options for word in _WORDS.get(option, (option,))]
         source += f"/{mount.subpath}" if mount.subpath else ""
     elif mount.type == "overlay":
-        lowers = ":".join(map(_escaped, reversed(mount.layers or (mount.source,))))
+        lowers = ":".join(map(escaped, reversed(mount.layers or (mount.source,))))
         options = [word for word in options if word not in _WORDS]
         options += ["ro", f"lowerdir={lowers}"]
         source = "overlay"
@@ -43,7 +49,7 @@ def device_json(device: Device) -> dict[str, object]:
     }
 
 
-def _escaped(path: str) -> str:
+def escaped(path: str) -> str:
     """Spell what separates directories in overlayfs's options, and options from each other."""
     for mark in "\\:,":
         path = path.replace(mark, f"\\{mark}")

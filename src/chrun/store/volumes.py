@@ -83,6 +83,11 @@ def has_volume(layout: Layout, name: str) -> bool:
     return os.path.isdir(layout.volume_data_dir(name))
 
 
+def is_empty_volume(layout: Layout, name: str) -> bool:
+    """Say whether a volume that is there has nothing in it yet."""
+    return _is_empty(layout.volume_data_dir(name))
+
+
 def load_volume(layout: Layout, name: str) -> Volume:
     """Read what is known of a volume; NoSuchVolumeError."""
     check_volume_name(name)

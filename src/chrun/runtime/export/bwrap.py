@@ -10,9 +10,9 @@ import base64
 
 from chrun.errors import UnsupportedError
 from chrun.linux import caps
-from chrun.runtime import namespaces, plan, steps
+from chrun.runtime import namespaces, plan, steps, trees
 from chrun.runtime.export import sh_steps
-from chrun.runtime.export.sh import around, header, root_notes
+from chrun.runtime.export.sh import around, check_owners, header, root_notes
 from chrun.runtime.export.shell import quote, quote_all
 from chrun.runtime.export.subject import Export
 from chrun.runtime.export.words import below, flag_words, single_ids
@@ -63,6 +63,7 @@ def export_bwrap(subject: Exportable) -> Export:
 
     UnsupportedError for what has no meaning without chrun.
     """
+    check_owners(subject, "bwrap")
     script = _Arguments(subject)
     for step in subject.plan.records:
         _translate(step, script)
@@ -121,6 +122,18 @@ def _add_mount(step: Step, script: _Arguments) -> bool:
             elif step.target not in {file.target for file in script.subject.rootfs.files}:
                 script.lines.append(f'[ ! -e {path} ] || set -- "$@" --ro-bind {path} {path}')
         case _:
+            return _add_tree(step, script)
+    return True
+
+
+def _add_tree(step: Step, script: _Arguments) -> bool:
+    """Add what is bound in two steps; False for any other step."""
+    match step:
+        case trees.Grab():
+            script.grabbed[step.slot] = step
+        case trees.Place():
+            _add_placed(step, script)
+        case _:
             return False
     return True
 
@@ -157,9 +170,12 @@ def _add_file_system(step: steps.Mount, script: _Arguments) -> None:
     elif step.fstype == "mqueue":
         script.add("--mqueue", quote(target))
     elif step.fstype == "sysfs":
+        readonly = "ro" in flag_words(step.flags)
         cgroups = f"{target}/fs/cgroup"  # which a sysfs of one's own shows empty
-        script.add("--ro-bind /sys", quote(target), f"--perms 555 --tmpfs {cgroups}")
-        script.add(f"--remount-ro {cgroups}")
+        script.add("--ro-bind" if readonly else "--bind", "/sys", quote(target))
+        script.add(f"--perms 555 --tmpfs {cgroups}")
+        if readonly:
+            script.add(f"--remount-ro {cgroups}")
     elif target not in _DEV:
         script.leave_out(f"{step.describe()} with {','.join(options)}", "bubblewrap mounts none")
 
@@ -190,14 +206,34 @@ def _bytes(size: str) -> int:
 
 def _add_bind(step: steps.Bind, script: _Arguments) -> None:
     flags, target = set(flag_words(step.flags)), below(step.target)
-    if target in _DEV:
+    if target in _DEV and target == step.source:
         return
     kind = "--ro-bind" if "ro" in flags else "--bind"
     if target.startswith("/dev/"):
         kind = "--dev-bind"
+        _add_directory(target, script)
     if "noexec" in flags:
         script.leave_out(f"noexec of {target}", "bubblewrap has no such option")
+    _note_depth(step.source, target, script, recursive=step.recursive)
     script.add(kind, quote(step.source), quote(target))
+
+
+def _add_placed(step: trees.Place, script: _Arguments) -> None:
+    source, target = sh_steps.placed_source(step, script), below(step.target)
+    given, taken = set(flag_words(step.set_flags)), set(flag_words(step.clear_flags))
+    _note_depth(source, target, script, recursive=script.grabbed[step.slot].recursive)
+    if "noexec" in given:
+        script.leave_out(f"noexec of {target}", "bubblewrap has no such option")
+    for word in sorted(taken):
+        script.leave_out(f"{word[2:]} of {target}", "bubblewrap takes no flag of a mount away")
+    script.add("--dev-bind" if "nodev" in taken else "--bind", quote(source), quote(target))
+    if "ro" in given:
+        script.add("--remount-ro", quote(target))
+
+
+def _note_depth(source: str, target: str, script: _Arguments, *, recursive: bool) -> None:
+    if not recursive and source.startswith("/") and not target.startswith("/dev/"):
+        script.leave_out(f"hiding what is mounted below {source}", "bubblewrap shows it")
 
 
 def _add_device(step: steps.Node | steps.Link, script: _Arguments) -> None:
@@ -206,9 +242,16 @@ def _add_device(step: steps.Node | steps.Link, script: _Arguments) -> None:
         return
     sources = {device.path: device.source for device in script.subject.spec.devices}
     if step.target in sources:
+        _add_directory(step.target, script)
         script.add("--dev-bind", quote(sources[step.target]), quote(step.target))
     else:
         script.leave_out(step.describe(), "bubblewrap makes no devices")
+
+
+def _add_directory(target: str, script: _Arguments) -> None:
+    directory = target.rpartition("/")[0]
+    if directory != "/dev":
+        script.add("--dir", quote(directory))  # or bwrap would make it, with mode 700
 
 
 def _add_file(step: steps.File, script: _Arguments) -> None:
@@ -247,6 +290,8 @@ def _namespace_words(script: _Arguments) -> Iterator[str]:
         script.leave_out("supplementary groups", "bubblewrap keeps the caller's")
     if spec.process.terminal:
         script.leave_out("a terminal of its own", "bubblewrap has the caller's")
+    if not any(mount.destination == "/dev/shm" for mount in spec.mounts):  # noqa: S108 - inside
+        script.leave_out("a /dev without /dev/shm", "bubblewrap makes one")
 
 
 def _privilege_words(script: _Arguments) -> Iterator[str]:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from chrun.errors import UnsupportedError
-from chrun.oci.mounts_json import mount_json
+from chrun.oci.mounts_json import escaped, mount_json
 from chrun.oci.spec import SpecMount
 from chrun.rootfs.rootfs import COPY_NAME
 from chrun.runtime.export.subject import Export
@@ -38,7 +38,7 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
     Its root file system is expected beside it.
     """
     spec = subject.spec.named(host_name)
-    notes = list(_notes(spec))
+    notes = [*subject.notes, *_notes(spec)]
     if single_ids(spec) not in {None, (0, 0)}:
         raise UnsupportedError(
             f"cannot export to oci: runtimes want root inside, beside user {spec.process.user.uid}",
@@ -51,7 +51,7 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
     fields["process"] = _process(spec, _part(fields, "process"), subject.capabilities)
     how = ("rbind", "ro") if spec.root_readonly else ("rbind",)
     fields["mounts"] = [
-        *_mounts(spec, notes),
+        *_mounts(subject, spec, notes),
         *(
             mount_json(SpecMount(file.target, "bind", os.path.join(subject.directory, path), how))
             for path, file in files.items()
@@ -60,7 +60,8 @@ def export_oci(subject: Exportable, host_name: str) -> Export:
     fields["linux"] = _linux(spec, _part(fields, "linux"), subject.profile)
     text = json.dumps(fields, indent=2) + "\n"
     texts = {path: _text(file, spec.hostname or host_name) for path, file in files.items()}
-    return Export(text, tuple(notes), texts)
+    covered = {f"{name}/upper": mount.source for mount, name in _covers(spec).items()}
+    return Export(text, tuple(notes), texts, covered)
 
 
 def _files(subject: Exportable) -> Iterator[MachineFile]:
@@ -89,6 +90,15 @@ def _notes(spec: Spec) -> Iterator[str]:
         yield "a PID 1 that reaps (the runtime spec has no word for it)"
     for name in (entry.partition("=")[0] for entry in spec.process.env if not is_unicode(entry)):
         yield f"{name} as it is (JSON knows Unicode only)"
+    for mount in spec.mounts:
+        if mount.subpath and mount.type == "bind":
+            part = f"{mount.source}/{mount.subpath}"
+            yield f"a check that {part} stays in the volume (it is only bound)"
+        if words := sorted({"suid", "dev", "exec"}.intersection(mount.options)):
+            what = f"{', '.join(words)} of {mount.destination}"
+            yield f"{what}, perhaps (there are runtimes that take no flag of a mount away)"
+    if any(joined.type == "uts" for joined in spec.joined):
+        yield "the other container's name in /etc/hosts (nobody knows it here)"
     if single_ids(spec):
         yield "chown, mknod and setuid that only seem to succeed (nobody answers for them)"
 
@@ -105,8 +115,9 @@ def _process(spec: Spec, process: Document, everything: Sequence[str]) -> Docume
     return completed
 
 
-def _mounts(spec: Spec, notes: list[str]) -> Iterator[Document]:
+def _mounts(subject: Exportable, spec: Spec, notes: list[str]) -> Iterator[Document]:
     """Give the mounts as a runtime can make them, with these ids and namespaces."""
+    covers = _covers(spec)
     for mount in spec.mounts:
         if spec.uid_mappings and _shows_the_machine(spec, mount):
             options = (*mount.options, "rbind")
@@ -117,13 +128,31 @@ def _mounts(spec: Spec, notes: list[str]) -> Iterator[Document]:
         elif mount.type == "devpts" and _has_tty_group(spec):
             options = (*mount.options, "mode=0620", f"gid={_TTY_GROUP}")
             yield mount_json(mount.replace(options=options))
+        elif mount in covers:
+            yield _cover_json(subject, mount, covers[mount])
+        elif len(mount.layers) > 1 and mount.subpath:
+            why = "the runtime spec has no word for a part of an overlay"
+            notes.append(f"what is mounted on {mount.destination} ({why})")
         else:
-            if mount.type == "overlay" and not mount.layers:
-                notes.append(f"writing to {mount.destination} (the bundle has no place for it)")
             yield mount_json(mount)
     if spec.uid_mappings:
         for device in spec.devices:
             yield mount_json(SpecMount(device.path, "bind", device.source, ("bind",)))
+
+
+def _covers(spec: Spec) -> dict[SpecMount, str]:
+    """Give the overlays that keep changes off a directory, and where in the bundle these go."""
+    covers = (mount for mount in spec.mounts if mount.type == "overlay" and not mount.layers)
+    return {mount: f"changes-{number}" for number, mount in enumerate(covers, 1)}
+
+
+def _cover_json(subject: Exportable, mount: SpecMount, name: str) -> Document:
+    changes = escaped(os.path.join(subject.directory, name))
+    options = [*mount.options, f"lowerdir={escaped(mount.source)}"]
+    options += [f"upperdir={changes}/upper", f"workdir={changes}/work"]
+    if subject.spec.uid_mappings:
+        options.append("userxattr")
+    return {**mount_json(mount), "options": options}
 
 
 def _shows_the_machine(spec: Spec, mount: SpecMount) -> bool:

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import json
 
-from chrun.runtime.export.sh import header, host_name
+from chrun.errors import UnsupportedError
+from chrun.oci.convert import MASKED_PATHS, READONLY_PATHS
+from chrun.runtime.export.sh import check_owners, header, host_name
 from chrun.runtime.export.shell import quote, quote_all
 from chrun.runtime.export.subject import Export
-from chrun.runtime.export.words import below, is_unicode, single_ids, with_mode
+from chrun.runtime.export.words import (
+    asked_mounts,
+    below,
+    is_unicode,
+    single_ids,
+    system_mounts,
+    value_of,
+    with_mode,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,13 +28,16 @@ if TYPE_CHECKING:
     from chrun.runtime.export.subject import Exportable
 
 _BREAK = " \\\n    "
-_SYSTEM = frozenset({"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys"})  # noqa: S108
+_SHM = "/dev/shm"  # noqa: S108 - inside a container
 _VOLUME_WORDS = frozenset({
     "ro", "rw", "nosuid", "nodev", "noexec", "suid", "dev", "exec", "bind", "rbind", "private",
     "rprivate", "shared", "rshared", "slave", "rslave",
 })  # fmt: skip
+_READONLY = frozenset({"rro", "ro-top"})  # podman has one kind of read-only
+_OVERLAY_WORDS = frozenset[str]()  # `O` stands alone
 _MODES = {"pid": "--pid", "ipc": "--ipc", "uts": "--uts", "cgroup": "--cgroupns",
           "network": "--network"}  # fmt: skip
+_NONE = {"network": "none"}  # what a namespace of one's own is called, if not private
 _ALWAYS = (
     "/etc/hosts, /etc/resolv.conf and /etc/hostname are podman's",
     "podman has its own list of hidden paths, and shows cgroups in /sys/fs/cgroup",
@@ -35,7 +48,7 @@ class _Arguments:
     def __init__(self, subject: Exportable) -> None:
         self.subject = subject
         self.words: list[str] = []
-        self.notes: list[str] = [*_ALWAYS]
+        self.notes: list[str] = [*_ALWAYS, *subject.notes]
 
     def add(self, flag: str, content: str) -> None:
         """Add a flag with its value, as one word: the value may start with a dash."""
@@ -56,16 +69,19 @@ def export_podman(subject: Exportable) -> Export:
     _add_process(script)
     _add_security(script)
     _add_namespaces(script)
+    _add_names(script)
     _add_limits(script)
-    for mount in spec.mounts:
-        if mount.destination not in _SYSTEM:
-            _add_mount(script, mount)
+    if any(mount.type == "sysfs" and "ro" not in mount.options for mount in spec.mounts):
+        script.leave_out("writing to /sys", "podman shows it read-only")
+    for mount in asked_mounts(spec):
+        _add_mount(script, mount)
     filter_lines = _filter_lines(script)
     script.words.append(f"--entrypoint={quote(json.dumps(list(spec.process.args[:1])))}")
     script.words += [_image(script), quote_all(spec.process.args[1:])]
     command = _BREAK.join(filter(None, script.words))
-    first = header(subject, "podman 4.3", script.notes)
-    name = f"name={host_name(spec.hostname)}"
+    needs = "podman 4.3 and catatonit" if spec.init else "podman 4.3"
+    first = header(subject, needs, script.notes)
+    name = f"name={host_name(spec)}"
     text = f"{first}\nset -eu\n{name}\n{filter_lines}{command}\n"
     return Export(text, tuple(script.notes))
 
@@ -102,6 +118,10 @@ def _add_security(script: _Arguments) -> None:
         script.words.append("--security-opt=no-new-privileges")
     if spec.masked_paths:
         script.add("--security-opt", f"mask={':'.join(spec.masked_paths)}")
+        shut = (*spec.masked_paths, *spec.readonly_paths)
+        opened = (path for path in (*MASKED_PATHS, *READONLY_PATHS) if path not in shut)
+        if paths := ":".join(opened):
+            script.add("--security-opt", f"unmask={paths}")
     else:
         script.words.append("--security-opt=unmask=ALL")
     if spec.root_readonly:
@@ -112,21 +132,40 @@ def _add_security(script: _Arguments) -> None:
 
 def _add_namespaces(script: _Arguments) -> None:
     spec = script.subject.spec
+    shm = next((mount for mount in system_mounts(spec) if mount.destination == _SHM), None)
+    named = _NONE if shm else {**_NONE, "ipc": "none"}  # which is private, without a /dev/shm
     for name, flag in _MODES.items():
-        own = "none" if name == "network" else "private"
+        own = named.get(name, "private")
         script.words.append(f"{flag}={own if name in spec.namespaces else 'host'}")
-    for joined in spec.joined:
-        script.leave_out(f"the {joined.type} namespace of another container", "podman has its own")
+    if shm and (size := value_of("size", shm)):
+        script.add("--shm-size", size)
+    if spec.joined:
+        raise UnsupportedError("cannot export a container that joins another one's namespaces")
     if "uts" in spec.namespaces:
         script.words.append('--hostname="$name"')
     for path, content in spec.sysctls:
         script.add("--sysctl", f"{path.replace('/', '.')}={content}")
     if script.subject.host.privileged and spec.uid_mappings:
+        script.leave_out("ids that no other container has", "podman is given a range for good")
         for flag, mappings in (("--uidmap", spec.uid_mappings), ("--gidmap", spec.gid_mappings)):
             for mapping in mappings:
                 script.add(flag, f"{mapping.container_id}:{mapping.host_id}:{mapping.size}")
     elif (single := single_ids(spec)) and single != (0, 0):
         script.words.append(f"--userns=keep-id:uid={single[0]},gid={single[1]}")
+
+
+def _add_names(script: _Arguments) -> None:
+    asked = script.subject.asked
+    for address, name in asked.hosts:
+        script.add("--add-host", f"{name}:{address}")
+    resolver = {"--dns": asked.dns, "--dns-search": asked.dns_search,
+                "--dns-option": asked.dns_options}  # fmt: skip
+    if "network" in script.subject.spec.namespaces and any(resolver.values()):
+        script.leave_out("what --dns and its like say", "podman has no resolver without a network")
+        return
+    for flag, words in resolver.items():
+        for word in words:
+            script.add(flag, word)
 
 
 def _add_limits(script: _Arguments) -> None:
@@ -160,18 +199,24 @@ def _add_limits(script: _Arguments) -> None:
 
 def _add_mount(script: _Arguments, mount: SpecMount) -> None:
     target = below(mount.destination)
-    if mount.subpath or mount.layers or mount.type not in {"bind", "tmpfs", "overlay"}:
+    if mount.layers or mount.type not in {"bind", "tmpfs", "overlay"}:
         script.leave_out(f"what is mounted on {target}", f"podman run has no such {mount.type}")
     elif mount.type == "tmpfs":
         script.add("--tmpfs", f"{target}:{','.join(with_mode(mount.options))}")
     elif ":" in mount.source + target:
         script.leave_out(f"{mount.source} on {target}", "podman's volumes have no colons")
     else:
-        words = [word for word in mount.options if word in _VOLUME_WORDS]
+        known = _OVERLAY_WORDS if mount.type == "overlay" else _VOLUME_WORDS
+        words = [word for word in mount.options if word in known]
+        words += ["ro"] if _READONLY.intersection(mount.options) else []
         if dropped := sorted({*mount.options} - {*words}):
             script.leave_out(f"{', '.join(dropped)} of {target}", "podman has no such option")
         words += ["O"] if mount.type == "overlay" else []
-        script.add("--volume", f"{mount.source}:{target}:{','.join(words)}")
+        source = mount.source
+        if mount.subpath:
+            source = f"{source}/{mount.subpath}"
+            script.leave_out(f"a check that {source} stays in the volume", "it is only bound")
+        script.add("--volume", f"{source}:{target}:{','.join(words)}")
 
 
 def _filter_lines(script: _Arguments) -> str:
@@ -196,6 +241,5 @@ def _image(script: _Arguments) -> str:
     if subject.is_reference:
         script.notes.append(f"podman fetches {subject.image} into a store of its own")
         return quote(subject.image)
-    if subject.host.privileged and subject.spec.uid_mappings:
-        script.leave_out("the owners of files", "podman shows a directory's as nobody's")
+    check_owners(subject, "podman")  # what podman fetches it gives to the ids inside
     return f"--rootfs {quote(f'{subject.rootfs.layers[0]}:O')}"

@@ -6,6 +6,7 @@ translation here becomes a note, so that nothing is left out in silence.
 
 from __future__ import annotations
 
+from chrun.errors import UnsupportedError
 from chrun.oci.spec import count_ids
 from chrun.runtime.export.sh_command import last_line
 from chrun.runtime.export.sh_steps import translate
@@ -54,6 +55,7 @@ def export_sh(subject: Exportable) -> Export:
     Its exit status is the command's. The image's layers are those of chrun's store, where there is
     no `root_dir`. UnsupportedError for what has no meaning without chrun.
     """
+    check_owners(subject, "sh")
     script = translate(subject)
     if subject.plan.command:
         script.lines.append(last_line(script, subject.plan.command))
@@ -62,12 +64,21 @@ def export_sh(subject: Exportable) -> Export:
     return Export(f"{header(subject, 'util-linux 2.38', notes)}\n{text}", notes)
 
 
+def check_owners(subject: Exportable, tool: str) -> None:
+    """Raise UnsupportedError where all files are root's, and root inside is another id."""
+    if subject.host.privileged and subject.spec.uid_mappings:
+        raise UnsupportedError(
+            f"cannot export to {tool}: this container needs idmapped mounts",
+            hint="without --userns it does not",
+        )
+
+
 def around(subject: Exportable, inside: str, namespaces: Iterable[str]) -> str:
     """Give the script that makes a scratch directory and runs `inside` in these new namespaces."""
     spec = subject.spec
-    unshare = _unshare(spec, namespaces, privileged=subject.host.privileged)
+    unshare = _unshare(spec, namespaces)
     return _AROUND.format(
-        name=host_name(spec.hostname),
+        name=host_name(spec),
         inside=inside,
         mark=_unused_mark(inside),
         unshare=_deadline(spec) + unshare,
@@ -88,8 +99,8 @@ def header(subject: Exportable, needs: str, notes: Iterable[str]) -> str:
 
 
 def root_notes(subject: Exportable) -> list[str]:
-    """Say what becomes of the root file system and its owners."""
-    notes: list[str] = []
+    """Say what is in no export, and what becomes of the root file system and its owners."""
+    notes = [*subject.notes]
     if subject.root_dir:
         notes.append(f"what the command changes stays in {subject.root_dir}")
     if count_ids(subject.spec.uid_mappings) > _RANGE:
@@ -97,11 +108,11 @@ def root_notes(subject: Exportable) -> list[str]:
     return notes
 
 
-def _unshare(spec: Spec, namespaces: Iterable[str], *, privileged: bool) -> str:
+def _unshare(spec: Spec, namespaces: Iterable[str]) -> str:
     """Give the unshare command in front of the inner script, "" where no namespace is new."""
     words = [_UNSHARE[name] for name in namespaces if name != "user"]
     if spec.uid_mappings:
-        words.insert(0, _user_words(spec, privileged=privileged))
+        words.insert(0, _user_words(spec))
     return f"unshare {' '.join(words)} " if words else ""
 
 
@@ -110,23 +121,16 @@ def _deadline(spec: Spec) -> str:
     return f"timeout --signal=KILL {seconds:g} " if seconds else ""
 
 
-def _user_words(spec: Spec, *, privileged: bool) -> str:
+def _user_words(spec: Spec) -> str:
     """Give unshare's flags for a user namespace; mount(8) works for uid 0 of it only."""
-    if single_ids(spec):
-        return "--user --map-root-user"
-    if not privileged:
-        return "--user --map-root-user --map-auto"
-    maps = (("--map-users", spec.uid_mappings), ("--map-groups", spec.gid_mappings))
-    return "--user " + " ".join(
-        f"{flag}={mapping.host_id},{mapping.container_id},{mapping.size}"
-        for flag, mappings in maps
-        for mapping in mappings
-    )
+    return "--user --map-root-user" + ("" if single_ids(spec) else " --map-auto")
 
 
-def host_name(name: str) -> str:
-    """Give the host name as a shell word; without one it is as random as a container's id."""
-    return quote(name) if name else "$(od -An -N6 -tx1 /dev/urandom | tr -d ' ')"
+def host_name(spec: Spec) -> str:
+    """Give the host name as a shell word: the machine's, or one that is random like an id."""
+    if "uts" not in spec.namespaces:
+        return "$(uname -n)"
+    return quote(spec.hostname) if spec.hostname else "$(od -An -N6 -tx1 /dev/urandom | tr -d ' ')"
 
 
 def _unused_mark(text: str) -> str:

@@ -12,10 +12,13 @@ from chrun.runtime.export.words import below, flag_words, unnamed_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from chrun.runtime.export.subject import Exportable
     from chrun.runtime.steps import Step
 
 _MS_PRIVATE, _MS_REC = 1 << 18, 1 << 14
+_CLEARED = {"nosuid": "suid", "nodev": "dev", "noexec": "exec"}
 
 # What scripts do outside: by options of unshare and timeout, and by a trap
 OUTSIDE = (
@@ -42,7 +45,7 @@ place() {
 
 hide() {
     if [ -d "$root$1" ]; then
-        mount -t tmpfs -o ro,nosuid,nodev,noexec,mode=555 tmpfs "$root$1"
+        mount -t tmpfs -o ro,nosuid,nodev,noexec,mode=555,nr_inodes=1 tmpfs "$root$1"
     elif [ -e "$root$1" ]; then
         mount --bind "$root/dev/null" "$root$1"
     fi
@@ -140,7 +143,10 @@ def base_lines(step: Step, script: Script) -> list[str] | None:
             return [f"mkdir -m {step.mode:o} {quote(step.name)}"]
         case trees.Like():
             like = f"--reference={host_path(step.source)} {quote(step.name)}"
-            return [f"chown {like}", f"chmod {like}"]
+            who = f"chown {like}"
+            if script.subject.spec.uid_mappings:
+                who += " 2> /dev/null || :  # its owner may be nobody inside"
+            return [who, f"chmod {like}"]
         case steps.MountBase():
             options = quote(",".join([*flag_words(step.flags), step.options]))
             return [f"mount -t {step.fstype} -o {options} {step.fstype} {quote(step.target)}"]
@@ -158,18 +164,15 @@ def _mount_lines(step: Step, script: Script) -> list[str] | None:
         case steps.Mount():
             return _file_system_lines(step, script)
         case steps.Bind():
-            return _bind_lines(step.source, step.target, step.flags, recursive=step.recursive)
-        case users.OuterTree():
-            return _tree_lines(step)
+            words = flag_words(step.flags)
+            return _bind_lines(step.source, step.target, words, recursive=step.recursive)
         case trees.Grab():
             script.grabbed[step.slot] = step
             return []
         case trees.Place():
             return _placed_lines(step, script)
         case steps.Node():
-            kind = "b" if stat.S_ISBLK(step.mode) else "c"
-            device = f'"$root"{quote(step.target)} {kind} {step.major} {step.minor}'
-            return [f"mknod -m {stat.S_IMODE(step.mode):o} {device}"]
+            return list(_device_lines(step))
         case steps.Link():
             return [f'ln -s {quote(step.points_to)} "$root"{quote(step.target)}']
         case steps.File():
@@ -237,37 +240,46 @@ def _file_system_lines(step: steps.Mount, script: Script) -> list[str]:
     ]
 
 
-def _bind_lines(source: str, target: str, flags: int, *, recursive: bool) -> list[str]:
+def _device_lines(step: steps.Node) -> Iterator[str]:
+    path, kind = f'"$root"{quote(step.target)}', "b" if stat.S_ISBLK(step.mode) else "c"
+    directory = step.target.rpartition("/")[0]
+    if directory != "/dev":
+        yield f'mkdir -p "$root"{quote(directory)}'
+    yield f"mknod -m {stat.S_IMODE(step.mode):o} {path} {kind} {step.major} {step.minor}"
+    if (step.uid, step.gid) != (0, 0):
+        yield f"chown {step.uid}:{step.gid} {path}"
+
+
+def _bind_lines(source: str, target: str, words: Sequence[str], *, recursive: bool) -> list[str]:
     from_outside, inside = quote(source), quote(below(target))
     lines = [
         f"place {from_outside} {inside}",
         f'mount --{"rbind" if recursive else "bind"} {from_outside} "$root"{inside}',
     ]
-    if flags:
-        lines.append(f"restrict {inside} {','.join(flag_words(flags))}")
+    if words:
+        lines.append(f"restrict {inside} {','.join(words)}")
     return lines
 
 
-def _tree_lines(step: users.OuterTree) -> list[str]:
-    if step.mapped:
-        raise UnsupportedError(
-            "cannot export to sh: this container needs idmapped mounts",
-            hint="without --userns it does not",
-        )
-    if step.target.startswith("/"):
-        return _bind_lines(step.source, step.target, step.flags, recursive=step.recursive)
-    name = quote(step.target)
-    return [f"mkdir {name}", f"mount --rbind {host_path(step.source)} {name}"]
-
-
 def _placed_lines(step: trees.Place, script: Script) -> list[str]:
+    recursive = script.grabbed[step.slot].recursive
+    cleared = [_CLEARED[word] for word in flag_words(step.clear_flags)]
+    words = [*flag_words(step.set_flags), *cleared]
+    lines = _bind_lines(placed_source(step, script), step.target, words, recursive=recursive)
+    if recursive and words and not step.recursive:
+        lines[-1] = f'mount -o remount,bind,{",".join(words)} "$root"{quote(below(step.target))}'
+    return lines
+
+
+def placed_source(step: trees.Place, script: Script) -> str:
+    """Give what is put in a place, and take note of what else that means."""
     grabbed = script.grabbed[step.slot]
     source = f"{grabbed.source}/{grabbed.below}" if grabbed.below else grabbed.source
     if step.propagation & ~(_MS_PRIVATE | _MS_REC):
         script.leave_out(f"the propagation of {step.target}", "here mounts do not travel")
     if grabbed.below:
         script.leave_out(f"a check that {source} stays in the volume", "it is only bound")
-    return _bind_lines(source, step.target, step.set_flags, recursive=grabbed.recursive)
+    return source
 
 
 def _file_lines(step: steps.File, script: Script) -> list[str]:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from chrun.oci.spec import Spec
+    from chrun.oci.spec import Spec, SpecMount
 
 _MOUNT_FLAGS = (
     (1, "ro"), (2, "nosuid"), (4, "nodev"), (8, "noexec"), (32, "nosymfollow"),
@@ -48,6 +48,23 @@ def with_mode(options: Iterable[str]) -> list[str]:
     """Give a tmpfs's options with the mode that the kernel would choose, and other tools do not."""
     words = list(options)
     return words if any(word.startswith("mode=") for word in words) else [*words, "mode=1777"]
+
+
+def system_mounts(spec: Spec) -> tuple[SpecMount, ...]:
+    """Give the mounts that every container has but a mere chroot; the last of them is /sys."""
+    names = [mount.destination for mount in spec.mounts]
+    return spec.mounts[: names.index("/sys") + 1] if "/sys" in names else ()
+
+
+def asked_mounts(spec: Spec) -> tuple[SpecMount, ...]:
+    """Give the mounts that were asked for, perhaps in the place of one that all have."""
+    return spec.mounts[len(system_mounts(spec)) :]
+
+
+def value_of(name: str, mount: SpecMount) -> str:
+    """Give what a mount's option `name=` says, "" without it."""
+    words = (word.partition("=") for word in mount.options)
+    return next((content for key, _, content in words if key == name), "")
 
 
 def single_ids(spec: Spec) -> tuple[int, int] | None:
