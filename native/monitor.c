@@ -87,8 +87,8 @@ static bool has_pid_namespace(const struct monitor *m)
 	return m->namespaces & CLONE_NEWPID;
 }
 
-/* Let others find the first process. The container is none the worse without: whoever looks for it
- * does not find it. */
+/* Let others find the first process. A failure is harmless to the container: it only cannot be
+ * found. */
 static void make_findable(const struct monitor *m, uint64_t started, int unread)
 {
 	int error = *m->options->scratch && m->command.argv && m->pid > 0

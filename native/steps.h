@@ -27,7 +27,7 @@ struct container {
 int run_steps(struct container *c);
 
 /* Wait until the monitor has recorded this process, unless it has been waited for: before anything
- * else is heard of the monitor, before a filter that may know no recvfrom(2), before the command. */
+ * else is heard from the monitor, before a filter that may know no recvfrom(2), before the command. */
 int await_record(struct container *c);
 
 /* Die when the monitor dies, and now if it has died already. */
