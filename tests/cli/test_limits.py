@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cgroups import HOG, files, first_disk, has_version_1
+from tests.support.cgroups import HOG, files, first_disk, has_version_1, schedulers_held
 from tests.support.needs import needs
 
 pytestmark = [needs("busybox", "overlay"), pytest.mark.usefixtures("no_cgroup_left")]
@@ -110,10 +110,11 @@ def test_disk_rates_are_what_the_kernel_shows_inside(chrun, box):
 def weighed_disk():
     """A disk whose scheduler honours weights, as long as a test lasts."""
     scheduler = Path("/sys/block/loop7/queue/scheduler")
-    before = scheduler.read_text().partition("[")[2].partition("]")[0]
-    scheduler.write_text("bfq")
-    yield
-    scheduler.write_text(before)
+    with schedulers_held():
+        before = scheduler.read_text().partition("[")[2].partition("]")[0]
+        scheduler.write_text("bfq")
+        yield
+        scheduler.write_text(before)
 
 
 @needs("root", "cgroups 1", "bfq")
@@ -281,7 +282,7 @@ def test_resource_limits_are_set(chrun, box):
 @needs("ordinary user")
 def test_a_resource_limit_that_may_not_be_raised_is_an_error(chrun, box):
     done = chrun("run", "--ulimit", "nofile=99999999", box, "true", status=125)
-    assert "cannot limit NOFILE to 99999999: only CAP_SYS_RESOURCE may" in done.stderr
+    assert "cannot set the limit NOFILE to 99999999: only CAP_SYS_RESOURCE may" in done.stderr
     assert "hint: " in done.stderr
 
 
@@ -304,7 +305,8 @@ def test_a_limit_that_cannot_be_put_into_force_is_an_error_with_a_way_out(chrun,
 
 @needs("no weights")
 def test_a_weight_that_no_disk_honours_is_an_error(chrun, box):
-    done = chrun("run", "--blkio-weight", "100", box, "true", status=125)
+    with schedulers_held():
+        done = chrun("run", "--blkio-weight", "100", box, "true", status=125)
     assert "cannot use --blkio-weight: no disk here has a scheduler" in done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from contextlib import contextmanager
@@ -49,6 +50,15 @@ def knows_bfq() -> bool:
     """Say whether that scheduler can be given to a disk that nobody uses."""
     scheduler = Path("/sys/block/loop7/queue/scheduler")
     return scheduler.exists() and "bfq" in scheduler.read_text()
+
+
+@contextmanager
+def schedulers_held() -> Iterator[None]:
+    """Have the schedulers of disks stay as they are: suites of others may run beside this one."""
+    path = "/sys/block/loop7/queue/scheduler"
+    with open(path if os.path.exists(path) else "/proc/self/status", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def left_behind(before: Iterable[Path] = (), *, seconds: float = 10) -> list[Path]:

@@ -85,6 +85,8 @@ def _documents(environ: Mapping[str, str]) -> Iterator[Document]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
+            if not os.access(os.path.dirname(path), os.X_OK):
+                continue  # what this user may not enter holds nothing of theirs: podman's, of root
             reason = (error.strerror or "input/output error").lower()
             raise UnauthorizedError(f"cannot read {path}: {reason}") from error
         yield Document.parse(path, content or b"{}")

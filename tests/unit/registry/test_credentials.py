@@ -10,6 +10,7 @@ import pytest
 
 from chrun.errors import ContentError, UnauthorizedError
 from chrun.registry.credentials import Credential, CredentialStore
+from tests.support.needs import needs
 
 _ALICE = Credential("alice", "secret")
 
@@ -242,6 +243,19 @@ def test_a_helper_that_cannot_be_run_is_a_problem_but_no_error(home, find, helpe
     helper("unrunnable", "").parent.joinpath("bin/docker-credential-unrunnable").chmod(0)
     _written(home / ".docker/config.json", credsStore="unrunnable")
     assert find("a").problem == "docker-credential-unrunnable cannot be run: Permission denied"
+
+
+@needs("ordinary user")
+def test_what_this_user_may_not_enter_holds_nothing_of_theirs(home, find):
+    closed = home / ".config/containers"
+    closed.mkdir(parents=True)
+    (closed / "auth.json").touch()
+    closed.chmod(0)
+    assert not find("a")
+    closed.chmod(0o700)
+    (closed / "auth.json").chmod(0)
+    with pytest.raises(UnauthorizedError, match=r"auth\.json: permission denied"):
+        find("a")
 
 
 def test_a_helper_is_a_name_and_no_path(home, find):
