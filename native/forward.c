@@ -71,8 +71,11 @@ static void take_signal(struct monitor *m, const struct signalfd_siginfo *info)
 		reap(m);
 		return;
 	}
-	if (m->pid <= 0)
+	if (m->pid <= 0) {
+		if (number != SIGPIPE && is_deadly(number))
+			m->killed_for = number; /* what is left to do is not waited for */
 		return;
+	}
 	switch (number) {
 	case SIGPIPE: /* the monitor's own, from relaying */
 	case SIGTTIN:
