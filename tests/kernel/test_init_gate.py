@@ -16,7 +16,7 @@ from tests.support.box import CONTAINER_ID, INIT, TIMEOUT_SECONDS, open_plan, st
 from tests.support.filters import without_call
 from tests.support.guarded import Guarded
 from tests.support.needs import needs
-from tests.support.waiting import wait_until
+from tests.support.waiting import has_taken, wait_until
 
 pytestmark = needs("busybox", "overlay")
 
@@ -34,6 +34,9 @@ def test_the_command_stands_behind_its_execve_until_the_answer(box, init):
     pid = guarded.arrive()
     assert os.readlink(f"/proc/{pid}/exe").endswith("/sh")
     assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
+    # which ends nobody: what the monitor does behind its announcement is done when it took this
+    guarded.process.send_signal(signal.SIGWINCH)
+    wait_until(lambda: has_taken(guarded.process.pid, signal.SIGWINCH))
     assert status_of(pid)["State"].startswith("t")
     assert guarded.process.poll() is None
     assert guarded.answer() == (3, "ran\n", "")
