@@ -250,7 +250,7 @@ def test_the_deadline_kills_and_the_status_is_timeouts(box):
 
 
 def test_the_deadline_ends_the_container_of_a_monitor_that_is_stopped(box):
-    process = start_init(box.plan("sh", "-c", "echo ready; sleep 1000", after=[Deadline(100, "")]))
+    process = start_init(box.plan("sh", "-c", "echo ready; sleep 1000", after=[Deadline(5000, "")]))
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGSTOP)
     out, _ = process.communicate(timeout=TIMEOUT_SECONDS)  # until nobody has it open any more
