@@ -205,7 +205,7 @@ def stands_traced(pid):
             and "State:\tt" in Path(f"/proc/{child}/status").read_text()
             for child in children
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -203,7 +203,9 @@ def test_a_directory_can_be_the_root(chrun, tmp_path):
 
 
 def test_an_interrupt_ends_a_command_that_does_not_handle_it(chrun, box):
-    with chrun.start("run", box, "sh", "-c", "echo up; exec /bin/sleep 100") as running:
+    with chrun.start("run", "-i", box, "cat") as running:  # a shell would handle it
+        running.stdin.write("up\n")
+        running.stdin.flush()
         assert running.stdout.readline() == "up\n"
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=10)
