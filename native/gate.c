@@ -73,6 +73,14 @@ static bool stops(int number)
 	return number == SIGSTOP || number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
 }
 
+/* A word that is there before somebody stands at the gate is about nobody who was looked at. */
+static bool is_silent(const struct gate *g)
+{
+	char word;
+
+	return recv(g->fd, &word, sizeof(word), MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
 /* Who is held stopped. Only at execve(2) does it stay so; all else is as if nobody held it. A
  * request that fails finds it killed, as the next wait tells. */
 static void take_stop(struct gate *g, int status)
@@ -81,7 +89,7 @@ static void take_stop(struct gate *g, int status)
 
 	switch (status >> 16) {
 	case STOP_EXEC:
-		g->stands = true;
+		g->stands = is_silent(g);
 		announce(g, g->held, 0);
 		return;
 	case STOP_FORK:
