@@ -164,12 +164,14 @@ static int leave_own(struct cgroups *groups, int own, const char *path)
 {
 	struct line name = name_of(groups, "-monitor");
 	closing int leaf = make(groups, own, path, &name);
+	int error = leaf < 0 ? leaf : 0;
 
-	if (leaf < 0)
-		return leaf;
+	if (error)
+		return error;
 	groups->divided = true;
 	groups->own = own;
-	return write_pid(leaf, getpid());
+	error = write_pid(leaf, getpid());
+	return error ? error : write_pid(leaf, groups->reaper);
 }
 
 /* Begin a cgroup below a parent: it has no limit yet. In version 2 the first process enters it at

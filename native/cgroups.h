@@ -23,6 +23,7 @@ struct cgroups {
 	const char *id, *scratch;
 	struct cgroup all[MAX_CGROUPS];
 	size_t count;
+	pid_t reaper;          /* leaves the cgroup together with the monitor */
 	bool divided;          /* the monitor left its own cgroup for a child of it */
 	int own;               /* that one's directory, then */
 	const struct cgroup *memory; /* the one whose memory is limited, or NULL */

@@ -48,17 +48,17 @@ void deadline_pass(struct monitor *m)
 	close(m->deadline);
 	m->deadline = -1;
 	(void)timer_settime(m->backstop, 0, &cleaning_up, NULL);
-	if (m->pid <= 0)
+	if (has_ended(m))
 		return; /* it ended just in time */
 	m->timed_out = true;
 	kill_container(m);
 }
 
-/* Whether the caller's stdout takes more. */
-static bool takes_output(struct monitor *m, int milliseconds)
+/* Whether one of the caller's streams takes more. */
+static bool takes_output(struct monitor *m, int output, int milliseconds)
 {
 	struct pollfd polls[] = {
-		{ m->terminal.output, POLLOUT, 0 }, { m->signals, POLLIN, 0 }, { m->deadline, POLLIN, 0 },
+		{ output, POLLOUT, 0 }, { m->signals, POLLIN, 0 }, { m->deadline, POLLIN, 0 },
 	};
 
 	while (poll(polls, sizeof(polls) / sizeof(*polls), milliseconds) > 0) {
@@ -72,13 +72,37 @@ static bool takes_output(struct monitor *m, int milliseconds)
 	return false;
 }
 
-void drain_terminal(struct monitor *m)
+static void drain_terminal(struct monitor *m, int milliseconds)
+{
+	while (terminal_has_output(&m->terminal))
+		if (!takes_output(m, m->terminal.output, milliseconds) ||
+		    !terminal_write_output(&m->terminal))
+			return;
+}
+
+/* What a process that lives on writes from now on is not waited for. */
+static void drain_stream(struct monitor *m, struct stream *stream, int milliseconds)
+{
+	size_t left = stream_left(stream);
+
+	while (left > 0 && takes_output(m, stream->to, milliseconds)) {
+		ssize_t moved = stream_relay(stream);
+
+		if (moved < 0) {
+			fail_streams(m, moved == -EPIPE ? 0 : (int)moved);
+			return;
+		}
+		left -= (size_t)moved < left ? (size_t)moved : left;
+	}
+}
+
+void drain_output(struct monitor *m)
 {
 	int milliseconds = m->timed_out || m->killed_for ? MOMENT_MILLISECONDS : -1;
 
-	while (terminal_has_output(&m->terminal))
-		if (!takes_output(m, milliseconds) || !terminal_write_output(&m->terminal))
-			return;
+	drain_terminal(m, milliseconds);
+	for (int fd = STDOUT_FILENO; fd < STREAM_COUNT; fd++)
+		drain_stream(m, &m->streams.all[fd], milliseconds);
 }
 
 int ending_status(const struct monitor *m)

@@ -18,7 +18,7 @@ bool may_be_ended(const struct monitor *m);
 
 /* Write what the container's terminal still holds. A reader who does not read is waited for, until the
  * time is up or a signal says to end; and only for a moment where that was so before. */
-void drain_terminal(struct monitor *m);
+void drain_output(struct monitor *m);
 
 /* The exit status: why chrun or somebody else ended the container, or else the command's own. */
 int ending_status(const struct monitor *m);

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "first.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -25,16 +24,13 @@ int close_from(int first)
 	return 0;
 }
 
-int bind_to_monitor(const struct container *c)
+int bind_to_parent(const struct container *c)
 {
-	struct pollfd end = { c->monitor, 0, 0 };
 	int error = result(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
 
-	if (error)
-		return error;
-	if (poll(&end, 1, 0) < 0)
-		return -errno;
-	return end.revents & POLLHUP ? -EPIPE : 0; /* it died before it was asked to take us along */
+	if (!error && getppid() != c->parent)
+		error = -EPIPE; /* it died before prctl(2) */
+	return error;
 }
 
 int await_record(struct container *c)
@@ -55,7 +51,7 @@ static int detach(struct container *c, int monitor)
 	if (error >= 0)
 		error = close_from(TO_MONITOR + 1);
 	if (!error)
-		error = bind_to_monitor(c);
+		error = bind_to_parent(c);
 	if (!error && setsid() < 0)
 		error = -errno;
 	umask(0); /* the plan's modes are meant as they are */
@@ -89,15 +85,16 @@ static int build_and_run(struct container *c, const struct command *command, int
 }
 
 void run_container(const struct plan *plan, const struct options *options,
-		   const struct command *command, int monitor)
+		   const struct command *command, const struct relatives *relatives)
 {
 	struct container c = {
 		.plan = plan,
+		.parent = relatives->parent,
 		.id = options->id,
 		.scratch = options->scratch,
 		.root = -1,
 	};
-	int status = build_and_run(&c, command, monitor, options->gate >= 0);
+	int status = build_and_run(&c, command, relatives->monitor, options->gate >= 0);
 
 	if (status >= 0)
 		leave(status);

@@ -5,8 +5,13 @@
 
 #include "monitor.h"
 
-/* Build the container and run the command. `monitor` is the socket to the monitor. */
+struct relatives {
+	int monitor;  /* a socket */
+	pid_t parent; /* what getppid(2) returns while the parent lives */
+};
+
+/* Build the container and run the command. */
 _Noreturn void run_container(const struct plan *plan, const struct options *options,
-			     const struct command *command, int monitor);
+			     const struct command *command, const struct relatives *relatives);
 
 #endif

@@ -10,15 +10,23 @@
 #include "monitor_state.h"
 #include "signals.h"
 
+bool has_ended(const struct monitor *m)
+{
+	return m->ended < 0;
+}
+
 void kill_container(const struct monitor *m)
 {
-	if (m->pid > 0)
-		(void)kill(m->pid, SIGKILL); /* it may have ended: that is what was wanted */
+	pid_t pid = m->pid > 0 ? m->pid : m->reaper;
+
+	if (pid > 0)
+		(void)kill(pid, SIGKILL); /* it may have ended already */
 }
 
 void stop(struct monitor *m)
 {
-	(void)kill(m->command.init ? m->pid : -m->pid, m->command.init ? SIGTSTP : SIGSTOP);
+	if (m->pid > 0)
+		(void)kill(m->command.init ? m->pid : -m->pid, m->command.init ? SIGTSTP : SIGSTOP);
 	terminal_restore(&m->terminal);
 	(void)kill(getpid(), SIGSTOP);
 	terminal_make_raw(&m->terminal);
@@ -50,13 +58,16 @@ static bool is_lost(const struct monitor *m, int number)
  * one that is not executed yet holds signals back. Users expect ^C and kill to work. */
 static void forward(struct monitor *m, int number, bool from_terminal)
 {
+	bool is_deaf = !m->executed && is_deadly(number);
 	bool spared = m->namespaces & CLONE_NEWPID && !m->command.init && is_deadly(number);
-	enum reaction reaction = spared ? reaction_to(m->pid, number) : REACTION_OWN;
+	enum reaction reaction = spared && !is_deaf ? reaction_to(m->pid, number) : REACTION_OWN;
 
-	if (reaction == REACTION_NONE || (!m->executed && is_deadly(number))) {
+	if (reaction == REACTION_NONE || is_deaf) {
 		kill_for(m, number);
 		return;
 	}
+	if (m->pid <= 0)
+		return; /* it has not begun */
 	/* a terminal signals the whole foreground group: so does its container's end of it */
 	(void)kill(from_terminal ? -m->pid : m->pid, number);
 	if (reaction == REACTION_DELAYED && is_lost(m, number))
@@ -71,7 +82,7 @@ static void take_signal(struct monitor *m, const struct signalfd_siginfo *info)
 		reap(m);
 		return;
 	}
-	if (m->pid <= 0) {
+	if (has_ended(m)) {
 		if (number != SIGPIPE && is_deadly(number))
 			m->killed_for = number; /* what is left to do is not waited for */
 		return;

@@ -10,16 +10,15 @@
 
 struct gate {
 	int fd;      /* the inspector's socket; -1 without one, and when it was answered */
-	pid_t held;  /* who is traced: the first process, or what it forks; 0: nobody */
+	pid_t held;  /* the process that is traced: the first process, its ancestor or its child; or 0 */
 	bool stands; /* it is behind its execve(2) */
-	int master, slave; /* its terminal: the caller's, where ^C ends the run, is not raw yet */
 };
 
 enum gate_answer { GATE_SILENT, GATE_OPEN, GATE_SHUT };
 
-/* In the monitor, where namespaces are joined: hold who is to clone the first process in them, as
- * long as nobody there sees it, and follow to that one, which is held from its beginning. Where
- * ptrace(2) is refused nothing happens; gate_hold tells then. */
+/* In the monitor, where namespaces are joined: hold the process that clones the reaper in them before
+ * a joined container can see it, and follow from there to the reaper, which is held from its beginning.
+ * Where ptrace(2) is refused nothing happens; gate_hold tells then. */
 void gate_hold_between(struct gate *g, pid_t between);
 void gate_follow(struct gate *g, pid_t between);
 
@@ -28,7 +27,7 @@ void gate_follow(struct gate *g, pid_t between);
  * monitor's end of their socket. */
 void gate_hold(struct gate *g, pid_t pid, int child);
 
-/* As waitpid(2) with WNOHANG for the first process, but for the stops of who is held. */
+/* As waitpid(2) with WNOHANG for the reaper. Also acts on the stops of the process that is held. */
 bool gate_wait(struct gate *g, pid_t pid, int *status);
 
 /* Hear the inspector. Once the answer is GATE_OPEN nobody is held any more; when it is GATE_SHUT,

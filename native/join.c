@@ -34,9 +34,8 @@ struct joined {
 	size_t count;
 };
 
-/* clone3(2), and clone(2) before Linux 5.3 and where a filter, which cannot look into clone3's
- * memory, refuses it. The signal for the parent is inherited by a sibling. */
-static pid_t clone_into(uint64_t flags)
+/* With CLONE_PARENT the signal for the parent is this process's own. */
+pid_t clone_process(uint64_t flags)
 {
 	uint64_t signal = flags & CLONE_PARENT ? 0 : SIGCHLD;
 	struct clone3_arguments arguments = { .flags = flags, .exit_signal = signal };
@@ -107,11 +106,11 @@ static int hide_from_joined(void)
 	return result(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 }
 
-/* A pid namespace is joined by children alone, so somebody in between joins; what it starts is the
- * monitor's child all the same. It ends at once. Gives 0 in the container's first process.
+/* Only children join a pid namespace, so a process in between joins, and clones the reaper as the
+ * monitor's child (CLONE_PARENT). It ends at once. Returns 0 in the reaper.
  *
- * It hides once the monitor has had the time to hold it, and before anybody else sees it or what it
- * starts: what is hidden an ordinary user's monitor could not hold any more. */
+ * It hides after the monitor has had the time to hold it, and before a joined container can see it or
+ * its child: an ordinary user's monitor cannot hold a process that is hidden. */
 static int start_between(const struct plan *plan, uint64_t namespaces, int told)
 {
 	struct answer answer = { 0, 0 };
@@ -124,7 +123,7 @@ static int start_between(const struct plan *plan, uint64_t namespaces, int told)
 		error = join_all(plan, &answer.position);
 	if (error)
 		answer.pid = error;
-	else if ((answer.pid = clone_into(namespaces | CLONE_PARENT)) == 0)
+	else if ((answer.pid = clone_process(namespaces | CLONE_PARENT)) == 0)
 		return 0;
 	else if (answer.pid == -ENOMEM) /* the other's first process is gone: pid_namespaces(7) */
 		answer.pid = -ESRCH;
@@ -149,8 +148,8 @@ static pid_t hear_between(int told, pid_t between, struct gate *gate, uint32_t *
 	return answer.pid;
 }
 
-pid_t start_process(const struct plan *plan, uint64_t namespaces, struct gate *gate,
-		    uint32_t *position)
+pid_t start_reaper(const struct plan *plan, uint64_t namespaces, struct gate *gate,
+		   uint32_t *position)
 {
 	struct record record;
 	int ends[2];
@@ -158,10 +157,10 @@ pid_t start_process(const struct plan *plan, uint64_t namespaces, struct gate *g
 
 	*position = 0;
 	if (!plan_find(plan, STEP_JOIN, &record))
-		return clone_into(namespaces);
+		return clone_process(namespaces);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
-	between = clone_into(0);
+	between = clone_process(0);
 	if (between == 0) {
 		close(ends[0]);
 		return start_between(plan, namespaces, ends[1]);

@@ -7,86 +7,112 @@
 
 #include "kernel.h"
 
+/* Room for descriptors and, in the monitor, for the sender's credentials: unix(7), SO_PASSCRED. */
 union control {
 	struct cmsghdr header; /* for its alignment */
-	char bytes[CMSG_SPACE(2 * sizeof(int))];
+	char bytes[CMSG_SPACE(MESSAGE_DESCRIPTORS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 };
 
-struct words {
+struct content {
+	uint32_t kind;
 	struct failure failure;
-	uint64_t started;
+	uint64_t number;
 };
 
-static const uint32_t of_no_step = UINT32_MAX;
-
-static int send_words(int socket, struct words words)
+static int send_content(int socket, struct content content)
 {
-	return send(socket, &words, sizeof(words), MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return send(socket, &content, sizeof(content), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 int send_start(int monitor, uint64_t started, int error)
 {
-	return send_words(monitor, (struct words){ { of_no_step, (uint32_t)-error }, started });
+	return send_content(monitor, (struct content){ MESSAGE_START, { 0, (uint32_t)-error }, started });
 }
 
 int send_failure(int monitor, struct failure failure)
 {
-	return send_words(monitor, (struct words){ failure, 0 });
+	return send_content(monitor, (struct content){ MESSAGE_FAILURE, failure, 0 });
 }
 
-static int send_descriptors(int socket, struct failure about, const int *fds, size_t size)
+static int send_descriptors(int socket, struct content content, const int *fds, size_t count)
 {
-	struct words words = { about, 0 };
-	struct iovec data = { &words, sizeof(words) };
+	struct iovec data = { &content, sizeof(content) };
 	union control control = { .bytes = { 0 } };
 	struct msghdr message = {
 		.msg_iov = &data,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = (unsigned)CMSG_SPACE(size), /* whose type differs */
+		.msg_controllen = (unsigned)CMSG_SPACE(count * sizeof(int)), /* whose type differs */
 	};
 
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = (unsigned)CMSG_LEN(size);
-	memcpy(CMSG_DATA(&control.header), fds, size);
+	control.header.cmsg_len = (unsigned)CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
 	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static const struct failure none = { 0, 0 };
-
 int send_terminal(int monitor, int master, int slave)
 {
-	int fds[2] = { master, slave };
+	const int fds[] = { master, slave };
 
-	return send_descriptors(monitor, none, fds, sizeof(fds));
+	return send_descriptors(monitor, (struct content){ .kind = MESSAGE_TERMINAL }, fds, 2);
 }
 
 int send_listener(int monitor, int listener)
 {
-	return send_descriptors(monitor, none, &listener, sizeof(listener));
+	return send_descriptors(monitor, (struct content){ .kind = MESSAGE_LISTENER }, &listener, 1);
 }
 
-/* Two descriptors are a terminal. */
-static void take_descriptors(const union control *control, struct message *message)
+int send_streams(int monitor, const int fds[MESSAGE_DESCRIPTORS])
 {
-	int fds[2];
+	struct content content = { .kind = MESSAGE_STREAMS };
+	int sent[MESSAGE_DESCRIPTORS];
+	size_t count = 0;
 
-	if (control->header.cmsg_type != SCM_RIGHTS)
-		return;
-	memcpy(fds, CMSG_DATA(&control->header), sizeof(fds));
-	if (control->header.cmsg_len == CMSG_LEN(sizeof(int))) {
-		message->single = fds[0];
-		return;
+	for (size_t i = 0; i < MESSAGE_DESCRIPTORS; i++)
+		if (fds[i] >= 0) {
+			content.number |= UINT64_C(1) << i;
+			sent[count++] = fds[i];
+		}
+	return count ? send_descriptors(monitor, content, sent, count) : 0;
+}
+
+void take_streams(const struct message *message, int fds[MESSAGE_DESCRIPTORS])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < MESSAGE_DESCRIPTORS; i++)
+		fds[i] = message->number >> i & 1 ? message->fds[count++] : -1;
+}
+
+static void take_credentials(const struct cmsghdr *header, struct message *message)
+{
+	struct ucred sender;
+
+	memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+	message->sender = sender.pid;
+}
+
+/* What CMSG_NXTHDR does; that of musl does not compile with -Wconversion. */
+static void take_control(const char *control, size_t length, struct message *message)
+{
+	const struct cmsghdr *header;
+
+	for (size_t at = 0; at + sizeof(*header) <= length;
+	     at += CMSG_SPACE(header->cmsg_len - CMSG_LEN(0))) {
+		header = (const struct cmsghdr *)(const void *)(control + at);
+		if (header->cmsg_type == SCM_RIGHTS)
+			memcpy(message->fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+		else if (header->cmsg_type == SCM_CREDENTIALS)
+			take_credentials(header, message);
 	}
-	message->master = fds[0];
-	message->slave = fds[1];
 }
 
 static int receive_as(int socket, struct message *message, int flags)
 {
-	struct words words;
-	struct iovec data = { &words, sizeof(words) };
+	struct content content;
+	struct iovec data = { &content, sizeof(content) };
 	union control control = { .bytes = { 0 } };
 	struct msghdr header = {
 		.msg_iov = &data,
@@ -96,14 +122,14 @@ static int receive_as(int socket, struct message *message, int flags)
 	};
 	ssize_t length = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC);
 
-	message->master = message->slave = message->single = -1;
-	if (length != sizeof(words))
+	memset(message->fds, -1, sizeof(message->fds));
+	message->sender = 0;
+	if (length != sizeof(content))
 		return length < 0 && errno == EAGAIN ? -EAGAIN : 0;
-	message->failure = words.failure;
-	message->is_start = words.failure.position == of_no_step;
-	message->started = words.started;
-	if (header.msg_controllen)
-		take_descriptors(&control, message);
+	message->kind = content.kind;
+	message->failure = content.failure;
+	message->number = content.number;
+	take_control(control.bytes, header.msg_controllen, message);
 	return 1;
 }
 
@@ -115,7 +141,7 @@ int receive(int socket, struct message *message)
 int ask(int monitor, uint32_t position)
 {
 	struct message answered;
-	int error = send_failure(monitor, (struct failure){ position, 0 });
+	int error = send_content(monitor, (struct content){ MESSAGE_REQUEST, { position, 0 }, 0 });
 
 	if (error)
 		return error;
@@ -123,7 +149,18 @@ int ask(int monitor, uint32_t position)
 		return -EPIPE; /* the monitor is dead */
 	if (answered.failure.error)
 		return -(int)answered.failure.error;
-	return answered.single < 0 ? 0 : answered.single;
+	return answered.fds[0] < 0 ? 0 : answered.fds[0];
+}
+
+void answer(int child, struct failure done, int fd)
+{
+	struct content content = { MESSAGE_ANSWER, done, 0 };
+
+	/* if nobody receives it, the first process is dead, which is found out elsewhere */
+	if (fd > 0)
+		(void)send_descriptors(child, content, &fd, 1);
+	else
+		(void)send_content(child, content);
 }
 
 int send_word(int child, enum word word)
@@ -140,13 +177,4 @@ int await_word(int monitor, enum word word)
 	if (recv(monitor, &heard, sizeof(heard), 0) != sizeof(heard))
 		return -EPIPE;
 	return heard == (char)word ? 0 : -EPROTO;
-}
-
-void answer(int child, struct failure done, int fd)
-{
-	/* if nobody receives it, the first process is dead, which is found out elsewhere */
-	if (fd > 0)
-		(void)send_descriptors(child, done, &fd, sizeof(fd));
-	else
-		(void)send_failure(child, done);
 }

@@ -1,24 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the container's first process tells the monitor before it is the command: first of all when it
- * started; then a message is a failure, a request for the outer half of a step, the two ends of its
- * terminal, or the listener of its system call filter. The socket closes on execve(2): then all went well. */
+/* What the container's first process sends to the monitor before it is the command. The socket closes on
+ * execve(2): then all went well. */
 #ifndef CHRUN_MESSAGES_H
 #define CHRUN_MESSAGES_H
 
-#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct failure {
 	uint32_t position; /* of the step in the plan */
 	uint32_t error;    /* errno; 0 in a request */
 };
 
+enum message_kind {
+	MESSAGE_START,    /* the first one; `number` is when the sender started */
+	MESSAGE_FAILURE,  /* of a step */
+	MESSAGE_REQUEST,  /* for the outer half of a step */
+	MESSAGE_ANSWER,   /* to that; it may bring a descriptor */
+	MESSAGE_TERMINAL, /* brings its two ends: master, slave */
+	MESSAGE_STREAMS,  /* brings the other ends of standard streams; `number` has a bit for each */
+	MESSAGE_LISTENER, /* brings that of a system call filter */
+};
+
+enum { MESSAGE_DESCRIPTORS = 4 };
+
 struct message {
+	uint32_t kind; /* an enum message_kind */
 	struct failure failure;
-	bool is_start; /* `started` is when the sender did, unless an errno in `failure` kept it from it */
-	uint64_t started;
-	int master, slave; /* -1 unless the message brought them */
-	int single;        /* likewise: a listener, or in an answer what was asked for */
+	uint64_t number;
+	int fds[MESSAGE_DESCRIPTORS]; /* -1 behind the last that the message brought */
+	pid_t sender;
 };
 
 int send_start(int monitor, uint64_t started, int error);
@@ -26,11 +37,17 @@ int send_failure(int monitor, struct failure failure);
 int send_terminal(int monitor, int master, int slave);
 int send_listener(int monitor, int listener);
 
-/* Have the monitor do the outer half of the step at a position, and wait for it. Gives a descriptor
+/* Send those of four descriptors that are not -1. */
+int send_streams(int monitor, const int fds[MESSAGE_DESCRIPTORS]);
+
+/* The descriptors of MESSAGE_STREAMS, each at the index that it was sent from, else -1. */
+void take_streams(const struct message *message, int fds[MESSAGE_DESCRIPTORS]);
+
+/* Have the monitor do the outer half of the step at a position, and wait for it. Returns a descriptor
  * where that is what the step is about, else 0, or -errno. */
 int ask(int monitor, uint32_t position);
 
-/* Answer what was asked for; `fd` goes along unless it is 0 or less. */
+/* Answer a request; `fd` goes along unless it is 0 or less. */
 void answer(int child, struct failure done, int fd);
 
 /* What a process waits for, in this order: that it is held (gate.h), that it is recorded (steps.h). */

@@ -4,24 +4,22 @@
 
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "ending.h"
 #include "files.h"
-#include "first.h"
 #include "gate.h"
 #include "join.h"
 #include "kernel.h"
 #include "messages.h"
 #include "pretend.h"
 #include "process.h"
+#include "reaper.h"
 #include "remove.h"
 #include "say.h"
 #include "signals.h"
@@ -31,13 +29,17 @@
 enum {
 	POLL_SIGNALS,
 	POLL_CHILD,
+	POLL_ENDED,
 	POLL_LIFELINE,
 	POLL_LISTENER,
 	POLL_DEADLINE,
 	POLL_GATE,
-	POLL_TERMINAL,
-	POLLS = POLL_TERMINAL + TERMINAL_POLLS,
+	POLL_TERMINAL, /* or, where there is none, the standard streams */
+	POLL_STREAMS = POLL_TERMINAL,
+	POLLS = POLL_STREAMS + STREAM_POLLS,
 };
+
+_Static_assert((int)STREAM_POLLS >= (int)TERMINAL_POLLS, "both share their places");
 
 /* Step and errno as numbers, and what a program said that a step ran. */
 static void report(const struct monitor *m, struct failure failure)
@@ -51,8 +53,7 @@ static void report(const struct monitor *m, struct failure failure)
 		return; /* the caller is gone, and with it who could be told */
 }
 
-/* The first failure counts, and is told where the caller wants to hear of it. */
-static void fail(struct monitor *m, uint32_t position, int error)
+void fail(struct monitor *m, uint32_t position, int error)
 {
 	struct record record;
 
@@ -69,6 +70,15 @@ static void fail(struct monitor *m, uint32_t position, int error)
 		say_step_failure(&record, m->command.argv ? m->command.argv[0] : NULL, error);
 }
 
+/* What the caller's standard output or error refused is lost. */
+void fail_streams(struct monitor *m, int error)
+{
+	struct record record;
+
+	if (error && plan_find(m->plan, STEP_STREAMS, &record))
+		fail(m, record.position, -error);
+}
+
 /* Take signals only through the signalfd, so that none falls between two lines. */
 static int take_signals(struct monitor *m)
 {
@@ -82,26 +92,6 @@ static int take_signals(struct monitor *m)
 	return m->signals < 0 ? -errno : 0;
 }
 
-static bool has_pid_namespace(const struct monitor *m)
-{
-	return m->namespaces & CLONE_NEWPID;
-}
-
-/* Let others find the first process. A failure is harmless to the container: it only cannot be
- * found. */
-static void make_findable(const struct monitor *m, uint64_t started, int unread)
-{
-	int error = *m->options->scratch && m->command.argv && m->pid > 0
-			    ? record_process(m->options->scratch, m->pid, started, unread)
-			    : 0;
-
-	if (error)
-		say_failure("tell others of the container", NULL, strerror(-error), "");
-	/* Who could not be held must not begin. If nobody receives it, the process is dead. */
-	if (m->gate.fd < 0 || m->gate.held)
-		(void)send_word(m->child, WORD_RECORDED);
-}
-
 /* poll(2) refuses to look at more descriptors than a process may have open. */
 static int check_room(void)
 {
@@ -112,95 +102,46 @@ static int check_room(void)
 	return limit.rlim_cur < POLLS ? -EMFILE : 0;
 }
 
+static int open_sockets(struct monitor *m, int peers[2])
+{
+	const int on = 1;
+	int child[2], ended[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, child) < 0)
+		return -errno;
+	m->child = child[0];
+	peers[0] = child[1];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ended) < 0)
+		return -errno;
+	m->ended = ended[0];
+	peers[1] = ended[1];
+	return result(setsockopt(m->child, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
+}
+
 static int start(struct monitor *m, uint32_t *position)
 {
-	int ends[2] = { -1, -1 };
+	int peers[2] = { -1, -1 };
 	int error = check_room();
 
 	if (!error)
 		error = take_signals(m);
-	if (!error && !has_pid_namespace(m))
-		error = adopt_orphans();
 	if (!error)
 		error = deadline_start(m);
 	if (!error)
-		error = result(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+		error = open_sockets(m, peers);
 	if (error)
 		return error;
-	m->child = ends[0];
-	m->peer = ends[1];
-	m->pid = start_process(m->plan, m->namespaces, &m->gate, position);
-	if (m->pid == 0) {
+	m->reaper = start_reaper(m->plan, reaper_namespaces(m->namespaces), &m->gate, position);
+	if (m->reaper == 0) {
 		close(m->child);
-		run_container(m->plan, m->options, &m->command, m->peer);
+		close(m->ended);
+		run_reaper(&(struct reaper){ m->plan, m->options, &m->command, m->namespaces, peers[1],
+					     peers[0] });
 	}
-	close(m->peer);
-	if (m->pid < 0)
-		return m->pid;
-	if (m->gate.fd >= 0)
-		gate_hold(&m->gate, m->pid, m->child);
-	return 0;
-}
-
-/* From here on the command is on its own. */
-static void begin(struct monitor *m)
-{
-	m->executed = true;
-	if (m->gate.master >= 0)
-		terminal_start(&m->terminal, m->gate.master, m->gate.slave);
-	if (m->options->report >= 0 && !may_be_ended(m))
-		close(m->options->report);
-}
-
-static void take_terminal(struct monitor *m, int master, int slave)
-{
-	if (m->gate.fd < 0) {
-		terminal_start(&m->terminal, master, slave);
-		return;
-	}
-	m->gate.master = master;
-	m->gate.slave = slave;
-}
-
-/* Hear what the first process has to say; the end of it is execve(2), or its death. */
-static void hear_child(struct monitor *m)
-{
-	struct message message;
-	int heard;
-
-	while ((heard = receive(m->child, &message)) > 0)
-		if (message.master >= 0)
-			take_terminal(m, message.master, message.slave);
-		else if (message.single >= 0)
-			m->listener = message.single;
-		else if (message.is_start)
-			make_findable(m, message.started, -(int)message.failure.error);
-		else if (!message.failure.error)
-			serve_outside(&m->outside, m->plan, m->options->scratch, m->pid,
-				      message.failure.position, m->child);
-		else
-			fail(m, message.failure.position, (int)message.failure.error);
-	if (heard == -EAGAIN)
-		return;
-	close(m->child);
-	m->child = -1;
-	if (m->gate.fd < 0)
-		begin(m);
-}
-
-void reap(struct monitor *m)
-{
-	int status;
-
-	if (!has_pid_namespace(m) && m->gate.held <= 0)
-		reap_orphans(m->pid);
-	if (m->pid <= 0 || !gate_wait(&m->gate, m->pid, &status))
-		return;
-	m->pid = 0;
-	if (m->child >= 0)
-		hear_child(m);
-	if (!m->failed)
-		m->status = exit_status_from(status);
+	close(peers[0]);
+	close(peers[1]);
+	m->outside.groups.reaper = m->reaper;
+	return m->reaper < 0 ? m->reaper : 0;
 }
 
 static void watch_lifeline(struct monitor *m)
@@ -249,18 +190,42 @@ static void hear_listener(struct monitor *m, short events)
 	m->listener = -1;
 }
 
+static void prepare_relay(const struct monitor *m, struct pollfd polls[POLLS])
+{
+	if (!m->has_terminal) {
+		streams_prepare(&m->streams, polls + POLL_STREAMS);
+		return;
+	}
+	terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
+	for (size_t i = POLL_TERMINAL + TERMINAL_POLLS; i < POLLS; i++)
+		polls[i].fd = -1;
+}
+
+static void relay(struct monitor *m, const struct pollfd polls[POLLS])
+{
+	const struct pollfd *input = &polls[POLL_TERMINAL];
+
+	if (m->pid > 0 && terminal_is_elsewhere(input))
+		stop(m); /* as SIGTTIN would: fg tells when there is a terminal again */
+	else if (m->has_terminal)
+		terminal_relay(&m->terminal, polls + POLL_TERMINAL);
+	else
+		fail_streams(m, streams_relay(&m->streams, polls + POLL_STREAMS));
+}
+
 static void wait_for_end(struct monitor *m)
 {
 	struct pollfd polls[POLLS];
 
-	while (m->pid > 0) {
+	while (m->reaper > 0) {
 		polls[POLL_SIGNALS] = (struct pollfd){ m->signals, POLLIN, 0 };
 		polls[POLL_CHILD] = (struct pollfd){ m->child, POLLIN, 0 };
+		polls[POLL_ENDED] = (struct pollfd){ m->ended, POLLIN, 0 };
 		polls[POLL_LIFELINE] = (struct pollfd){ m->lifeline, POLLIN, 0 };
 		polls[POLL_LISTENER] = (struct pollfd){ m->listener, POLLIN, 0 };
 		polls[POLL_DEADLINE] = (struct pollfd){ m->deadline, POLLIN, 0 };
 		polls[POLL_GATE] = (struct pollfd){ m->gate.fd, POLLIN, 0 };
-		terminal_prepare(&m->terminal, polls + POLL_TERMINAL);
+		prepare_relay(m, polls);
 		if (poll(polls, POLLS, -1) < 0) {
 			if (errno == EINTR)
 				continue; /* it was stopped */
@@ -270,6 +235,8 @@ static void wait_for_end(struct monitor *m)
 		}
 		if (polls[POLL_CHILD].revents)
 			hear_child(m);
+		if (polls[POLL_ENDED].revents & POLLIN)
+			hear_reaper(m);
 		if (polls[POLL_SIGNALS].revents)
 			take_signals_in(m);
 		if (polls[POLL_LIFELINE].revents)
@@ -280,10 +247,7 @@ static void wait_for_end(struct monitor *m)
 			hear_listener(m, polls[POLL_LISTENER].revents);
 		if (polls[POLL_GATE].revents)
 			hear_gate(m);
-		if (m->pid > 0 && terminal_is_elsewhere(polls + POLL_TERMINAL))
-			stop(m); /* as SIGTTIN would: then fg says when there is a terminal again */
-		else
-			terminal_relay(&m->terminal, polls + POLL_TERMINAL);
+		relay(m, polls);
 	}
 }
 
@@ -372,15 +336,16 @@ int monitor(const struct plan *plan, const struct options *options)
 	m.options = options;
 	m.lifeline = options->lifeline;
 	m.gate.fd = options->gate;
-	m.gate.master = m.gate.slave = -1;
 	m.namespaces = namespaces_of(plan);
-	m.child = m.peer = m.signals = m.listener = m.deadline = -1;
+	m.child = m.ended = m.signals = m.listener = m.deadline = -1;
 	m.outside.users = open_joined_users(plan);
 	m.outside.foreign = m.outside.users >= 0; /* whose files may be left in the scratch directory */
 	m.outside.groups.id = options->id;
 	m.outside.groups.scratch = options->scratch;
 	m.terminal.output = STDOUT_FILENO;
 	m.terminal.master = m.terminal.slave = -1;
+	memset(m.ends, -1, sizeof(m.ends));
+	streams_clear(&m.streams);
 	m.identity = identity_in(plan);
 	error = find_command(&m);
 	if (error && plan_find(plan, STEP_EXEC, &exec))
@@ -388,9 +353,8 @@ int monitor(const struct plan *plan, const struct options *options)
 	else if (enter_base(&m) == 0 && (error = start(&m, &position)))
 		fail(&m, position, -error);
 	wait_for_end(&m);
-	if (!has_pid_namespace(&m))
-		end_orphans();
-	drain_terminal(&m);
+	drain_output(&m);
+	streams_return_input(&m.streams);
 	terminal_restore(&m.terminal);
 	tell_ending(&m);
 	clean_up(&m);

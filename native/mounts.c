@@ -96,18 +96,29 @@ int add_flags(int fd, unsigned long flags)
 	return is_missing(error) ? remount(fd, flags) : error;
 }
 
+static int copy_tree(int source, unsigned how, unsigned long flags)
+{
+	int tree = result(syscall(SYS_open_tree, source, "", O_CLOEXEC | TREE_CLONE | EMPTY_PATH | how));
+	int error = tree < 0 || !flags ? 0 : set_flags(tree, flags, how);
+
+	if (!error)
+		return tree;
+	close(tree);
+	return error;
+}
+
 /* Copy the mount, set its flags while nobody sees it (Linux 5.12), then put it in place (5.2). No
  * path is walked, which in /proc takes longer than all the rest. */
 static int bind_with_flags(int source, int target, bool recursive, unsigned long flags)
 {
-	unsigned how = recursive ? RECURSIVE : 0;
-	closing int tree = result(syscall(SYS_open_tree, source, "",
-					  O_CLOEXEC | TREE_CLONE | EMPTY_PATH | how));
-	int error = tree < 0 ? tree : 0;
+	closing int tree = copy_tree(source, recursive ? RECURSIVE : 0, flags);
 
-	if (!error && flags)
-		error = set_flags(tree, flags, how);
-	return error ? error : move_tree(tree, target);
+	return tree < 0 ? tree : move_tree(tree, target);
+}
+
+int copy_mount(int source, unsigned long flags)
+{
+	return copy_tree(source, 0, flags);
 }
 
 static int bind_by_path(int source, int target, bool recursive)
@@ -222,6 +233,19 @@ int bind_at(int source, int root, const char *path, int how, bool recursive, uns
 	return bind_by_path(source, target, recursive);
 }
 
+int open_null(int root)
+{
+	int null = root_open(root, "/dev/null", ROOT_NO_LINKS);
+	struct stat status;
+
+	if (null < 0)
+		return null;
+	if (fstat(null, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3))
+		return null;
+	close(null);
+	return -ENODEV; /* an image or a neighbour put another file in its place (CVE-2025-31133) */
+}
+
 int mask(int target, int root)
 {
 	struct stat status;
@@ -232,15 +256,10 @@ int mask(int target, int root)
 	if (S_ISDIR(status.st_mode))
 		return mount_on(target, "tmpfs", "tmpfs",
 				MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=555,nr_inodes=1");
-	/* An image or a neighbour may have put something else in its place (CVE-2025-31133). */
-	closing int null = root_open(root, "/dev/null", ROOT_NO_LINKS);
+	closing int null = open_null(root);
 
 	if (null < 0)
 		return null;
-	if (fstat(null, &status) < 0)
-		return -errno;
-	if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3))
-		return -ENODEV;
 	error = bind_with_flags(null, target, false, 0);
 	return is_missing(error) ? bind_by_path(null, target, false) : error;
 }

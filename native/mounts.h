@@ -46,6 +46,12 @@ int mount_tmpfs_here(const char *options, unsigned flags);
 /* Add flags of mount(2) to those of the mount that a descriptor is open on. */
 int add_flags(int fd, unsigned long flags);
 
+/* Copy the mount that a descriptor is open on, with flags, for this process alone (Linux 5.12). */
+int copy_mount(int source, unsigned long flags);
+
+/* Open the container's /dev/null as O_PATH; -ENODEV when another file is in its place. */
+int open_null(int root);
+
 /* Cover what is open: a directory with an empty one, anything else with the container's /dev/null,
  * after making sure that it is one. */
 int mask(int target, int root);

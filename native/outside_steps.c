@@ -31,7 +31,7 @@ int step_outer_id_map(struct container *c, const struct field *f)
 		error = set_groups(no_groups, 0);
 	if (!error)
 		error = set_ids(0, 0);
-	return error ? error : bind_to_monitor(c); /* other ids undo it: prctl(2) */
+	return error ? error : bind_to_parent(c); /* other ids undo it: prctl(2) */
 }
 
 /* Make and open what a tree is put on: a name in the base directory, or a target in the root. */

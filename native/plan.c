@@ -38,6 +38,7 @@ const char *const plan_formats[STEP_NUMBERS] = {
 	[STEP_SHARED_MEMORY] = "iti",
 	[STEP_CGROUP] = "tTTt",
 	[STEP_DEVICE_FILTER] = "tb",
+	[STEP_STREAMS] = "i",
 	[STEP_DEADLINE] = "it",
 	[STEP_CGROUP_NAMESPACE] = "",
 	[STEP_GRAB] = "itti",

@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "messages.h"
 #include "root.h"
+#include "streams.h"
 #include "terminal.h"
 
 int step_host_name(struct container *c, const struct field *f)
@@ -44,6 +45,11 @@ int step_terminal(struct container *c, const struct field *f)
 	return error;
 }
 
+int step_streams(struct container *c, const struct field *f)
+{
+	return streams_open(c, f[0].number);
+}
+
 int step_user(struct container *c, const struct field *f)
 {
 	uid_t uid = (uid_t)f[0].number;
@@ -59,8 +65,10 @@ int step_user(struct container *c, const struct field *f)
 	if (!error && c->has_terminal)
 		error = result(fchown(STDIN_FILENO, uid, (gid_t)-1));
 	if (!error)
+		error = streams_give(c, uid);
+	if (!error)
 		error = set_ids(uid, gid);
-	return error ? error : bind_to_monitor(c); /* other ids undo it: prctl(2) */
+	return error ? error : bind_to_parent(c); /* other ids undo it: prctl(2) */
 }
 
 int step_capabilities(struct container *c, const struct field *f)

@@ -10,17 +10,17 @@
 
 enum { PATIENCE_MILLISECONDS = 1000 };
 
-int open_unblocked(int terminal)
+int open_unblocked(int terminal, int access)
 {
 	if (!isatty(terminal))
 		return -ENOTTY;
-	return result(open(fd_path(terminal).text, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+	return result(open(fd_path(terminal).text, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 static void flush(struct line *line)
 {
 	const char *at = line->bytes;
-	closing int unblocked = open_unblocked(STDERR_FILENO);
+	closing int unblocked = open_unblocked(STDERR_FILENO, O_WRONLY);
 	struct pollfd out = { unblocked < 0 ? STDERR_FILENO : unblocked, POLLOUT, 0 };
 
 	while (line->length) {

@@ -34,8 +34,9 @@ void say_failure(const char *words, const char *name, const char *text, const ch
 /* Say that a step failed, in its own words; `name` is the command's, for a step that executes. */
 void say_step_failure(const struct record *record, const char *name, int error);
 
-/* Open the terminal that a descriptor is open on once more, so that writing to it does not block: that
- * can take for ever, though poll(2) said that it would not. -errno where it is none, or another user's. */
-int open_unblocked(int terminal);
+/* Open the terminal that a descriptor is open on once more, for O_RDONLY or O_WRONLY, so that using it
+ * does not block, as it can though poll(2) said that it would not. -errno where it is no terminal, or
+ * another user's. */
+int open_unblocked(int terminal, int access);
 
 #endif

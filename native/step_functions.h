@@ -25,6 +25,7 @@ step_function step_chroot;
 step_function step_host_name;
 step_function step_rlimit;
 step_function step_terminal;
+step_function step_streams;
 step_function step_user;
 step_function step_capabilities;
 step_function step_no_new_privs;

@@ -63,6 +63,7 @@ static step_function *const functions[STEP_EXEC] = {
 	[STEP_SYSCTL] = step_sysctl,
 	[STEP_LOOPBACK] = step_loopback,
 	[STEP_SHARED_MEMORY] = step_shared_memory,
+	[STEP_STREAMS] = step_streams,
 };
 
 /* What must have happened before a step means what it says: without a base directory a name would
@@ -88,6 +89,7 @@ static bool is_ready(const struct container *c, uint32_t number)
 	case STEP_PIVOT_ROOT:
 	case STEP_CHROOT:
 	case STEP_TERMINAL:
+	case STEP_STREAMS:
 		return c->root >= 0;
 	case STEP_ROOT:
 		return c->root < 0;

@@ -101,18 +101,19 @@ void terminal_copy_size(const struct terminal *t)
 
 void terminal_start(struct terminal *t, int master, int slave)
 {
-	int unblocked = open_unblocked(STDOUT_FILENO);
+	int unblocked = open_unblocked(STDOUT_FILENO, O_WRONLY);
 
 	t->output = unblocked < 0 ? STDOUT_FILENO : unblocked;
 	t->master = master;
 	t->slave = slave;
+	terminal_copy_size(t);
 	terminal_make_raw(t);
 	t->reads = !isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) >= 0; /* or it is not our own */
 }
 
-bool terminal_is_elsewhere(const struct pollfd polls[TERMINAL_POLLS])
+bool terminal_is_elsewhere(const struct pollfd *input)
 {
-	pid_t foreground = polls[0].revents ? tcgetpgrp(STDIN_FILENO) : -1;
+	pid_t foreground = input->revents && input->events & POLLIN ? tcgetpgrp(STDIN_FILENO) : -1;
 
 	return foreground >= 0 && foreground != getpgrp();
 }

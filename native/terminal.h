@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <termios.h>
 
-enum { TERMINAL_POLLS = 3 };
+enum { TERMINAL_POLLS = 3 }; /* the first one is for the caller's input */
 
 /* Bytes on their way: `bytes[start]` to `bytes[end]` are read and not yet written. One page, for a
  * pipe that poll(2) calls writable takes that much without blocking. */
@@ -41,7 +41,7 @@ void terminal_copy_size(const struct terminal *t);
 void terminal_prepare(const struct terminal *t, struct pollfd polls[TERMINAL_POLLS]);
 
 /* Whether there is something to read that is for another job: the terminal is the shell's now. */
-bool terminal_is_elsewhere(const struct pollfd polls[TERMINAL_POLLS]);
+bool terminal_is_elsewhere(const struct pollfd *input);
 
 void terminal_relay(struct terminal *t, const struct pollfd polls[TERMINAL_POLLS]);
 

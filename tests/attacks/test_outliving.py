@@ -1,4 +1,4 @@
-"""Containers that would live on when their monitor was killed, and nobody counts them any more."""
+"""Containers that try to live on after the end of their monitor, which limits their time."""
 
 from __future__ import annotations
 
@@ -8,42 +8,62 @@ import signal
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from chrun.linux.seccomp.numbers import call_numbers
 from tests.support.calls import PROGRAM_PATH
 from tests.support.chrun import Chrun
 from tests.support.needs import needs
-from tests.support.waiting import has_taken
+from tests.support.processes import children_of, first_process
+from tests.support.waiting import is_abandoned, wait_until
 
 pytestmark = needs("busybox", "overlay")
 
 PR_SET_PDEATHSIG = 1
-# Be let off when the monitor dies, and stay
+# The first process asks the kernel not to end it with its parent, and stays
 SHAKE_OFF = (PROGRAM_PATH, "stay", str(call_numbers(platform.machine())["prctl"]),
              str(PR_SET_PDEATHSIG), "0")  # fmt: skip
+# The same, with a child in a session of its own
+DAEMONIZE = ("sh", "-c", f"setsid sleep 60 & exec {' '.join(SHAKE_OFF)}")
+
+
+class Started:
+    """A container that runs, and pidfds of its processes, the reaper's first."""
+
+    def __init__(self, monitor: int) -> None:
+        self.monitor = monitor
+        first = first_process(monitor)
+        (self.reaper,) = children_of(monitor)
+        self.pids = [self.reaper, first, *children_of(first)]
+        self.fds = [os.pidfd_open(pid) for pid in self.pids]
+
+    def ends(self) -> bool:
+        """Wait until none of the processes lives."""
+        wait_until(lambda: not any(map(lives, self.pids)))
+        return True
+
+    def close(self) -> None:
+        for fd in self.fds:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+            os.close(fd)
 
 
 @contextmanager
-def outlive(chrun, *flags):
-    """Start a container, kill its monitor, and give its first process and user map."""
-    with chrun.start("run", "-q", *flags) as started:
-        assert started.stdout.readline().endswith(" 0\n")
-        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
-        (process,) = map(int, children.split())
-        fd = os.pidfd_open(process)
-        started.kill()
-    try:
-        # the attack is one: who is not let off was sent it before the monitor could be waited for
-        assert has_taken(process, signal.SIGKILL)
-        assert lives(process)
-        yield process, Path(f"/proc/{process}/uid_map").read_text().split()
-    finally:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-        os.close(fd)
+def started(chrun, *words):
+    """Run a container whose first process has shaken off its parent's death signal."""
+    with chrun.start("run", "-q", *words) as monitor:
+        assert monitor.stdout.readline().endswith(" 0\n")
+        container = Started(monitor.pid)
+        try:
+            yield container
+        finally:
+            container.close()
+    chrun.clear_up()
 
 
 def lives(process):
-    """Say whether a process is there and no zombie."""
+    """Return whether a process is there and no zombie."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -51,31 +71,81 @@ def lives(process):
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_who_shakes_a_killed_monitor_off_ends_with_the_next_command(chrun, calls_dir):
-    with outlive(chrun, calls_dir, *SHAKE_OFF) as (process, _map):
-        chrun("images")
-        assert not lives(process)
+@pytest.mark.parametrize("flags", [(), ("--init",), ("--isolation", "sealed")])
+def test_a_killed_monitor_ends_a_daemon_that_cleared_its_death_signal(chrun, calls_dir, flags):
+    with started(chrun, *flags, calls_dir, *DAEMONIZE) as container:
+        os.kill(container.monitor, signal.SIGKILL)
+        assert container.ends()
 
 
 @needs("root")
-def test_who_becomes_another_user_is_let_off_and_ends_too(chrun, calls_dir):
-    """commit_creds() of the kernel forgets whose death ends a process: so every server that drops
-    its rights is let off, without meaning to be.
-    """
+def test_a_killed_monitor_ends_a_server_that_became_another_user(chrun, calls_dir):
+    """commit_creds() of the kernel clears the death signal, so every such server is without."""
     script = "exec su -s /bin/sh www-data -c 'echo 0 0; sleep 60; :'"
-    with outlive(chrun, calls_dir, "sh", "-c", script) as (process, _map):
-        chrun("images")
-        assert not lives(process)
+    with started(chrun, calls_dir, "sh", "-c", script) as container:
+        os.kill(container.monitor, signal.SIGKILL)
+        assert container.ends()
 
 
 @needs("root")
-def test_ids_are_not_given_to_two_containers_when_one_outlives_its_monitor(
+def test_a_killed_monitor_ends_a_container_before_its_ids_are_given_to_another(
     chrun, calls_dir, tmp_path
 ):
-    """Ranges are counted for the whole machine, data directories are not."""
+    """Ranges are counted for the whole host, data directories are not."""
     words = ("run", "-q", "--userns", "auto", calls_dir, "cat", "/proc/self/uid_map")
-    with outlive(chrun, "--userns", "auto", calls_dir, *SHAKE_OFF) as (process, before):
+    with started(chrun, "--userns", "auto", calls_dir, *SHAKE_OFF) as container:
+        before = Path(f"/proc/{container.pids[1]}/uid_map").read_text().split()
+        os.kill(container.monitor, signal.SIGKILL)
         after = Chrun(tmp_path / "other")(*words).stdout.split()
-        assert not lives(process) or after != before
+        assert after != before or not lives(container.pids[1])
+        assert container.ends()
+
+
+def test_the_deadline_ends_a_daemon_whose_monitor_is_stopped(chrun, calls_dir):
+    with started(chrun, "--timeout", "1", calls_dir, *DAEMONIZE) as container:
+        os.kill(container.monitor, signal.SIGSTOP)
+        assert container.ends()
+
+
+def test_the_deadline_ends_a_daemon_without_a_pid_namespace(chrun, calls_dir):
+    with started(chrun, "--pid", "host", "--timeout", "1", calls_dir, *DAEMONIZE) as container:
+        assert container.ends()
+
+
+def test_the_deadline_of_a_stopped_monitor_ends_a_daemon_without_a_pid_namespace(chrun, calls_dir):
+    words = ("--pid", "host", "--timeout", "1", calls_dir, *DAEMONIZE)
+    with started(chrun, *words) as container:
+        os.kill(container.monitor, signal.SIGSTOP)
+        assert container.ends()
+
+
+@pytest.mark.parametrize(
+    "flags", [("--pid", "host"), pytest.param(("--isolation", "chroot"), marks=needs("root"))]
+)
+def test_a_killed_monitor_ends_a_daemon_without_a_pid_namespace(chrun, calls_dir, flags):
+    with started(chrun, *flags, calls_dir, *DAEMONIZE) as container:
+        os.kill(container.monitor, signal.SIGKILL)
+        assert container.ends()
+
+
+def test_the_next_command_ends_a_daemon_whose_monitor_and_reaper_were_killed(chrun, calls_dir):
+    with started(chrun, "--pid", "host", calls_dir, *DAEMONIZE) as container:
+        (container_dir,) = (chrun.home / "containers").iterdir()
+        os.kill(container.monitor, signal.SIGSTOP)  # it must not see the reaper's end
+        for pid in (container.reaper, container.monitor):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: is_abandoned(container_dir))
+        assert all(map(lives, container.pids[1:]))
         chrun("images")
-        assert not lives(process)
+        assert container.ends()
+
+
+def test_a_group_wide_sigterm_is_the_containers_to_handle(chrun, calls_dir):
+    """The reaper is in the monitor's process group, and must not take the signal for its end."""
+    script = "trap 'echo caught; exit 3' TERM; echo 0 0; while :; do sleep 0.05; done"
+    words = ("run", "-q", "--pid", "host", calls_dir, "sh", "-c", script)
+    with chrun.start(*words, start_new_session=True) as monitor:
+        assert monitor.stdout.readline() == "0 0\n"
+        os.killpg(monitor.pid, signal.SIGTERM)
+        out, _ = monitor.communicate(timeout=20)
+    assert (out, monitor.returncode) == ("caught\n", 3)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.cgroups import HOG, files, first_disk, has_version_1, schedulers_held
 from tests.support.needs import needs
+from tests.support.running import NAME, running
 
 pytestmark = [needs("busybox", "overlay"), pytest.mark.usefixtures("no_cgroup_left")]
 BOMB = "i=0; while [ $i -lt 200 ]; do sleep 5 & i=$((i+1)); done; wait"
@@ -268,9 +269,11 @@ def test_the_time_limit_holds_for_what_init_reaps_too(chrun, box):
     chrun("run", "--init", "--timeout", "500ms", box, "sleep", "1000", status=124)
 
 
-def test_a_time_limit_needs_processes_that_end_together(chrun, box):
-    done = chrun("run", "--timeout", "1s", "--pid", "host", box, "true", status=125)
-    assert "cannot limit the time of a container that shares a pid namespace" in done.stderr
+def test_a_time_limit_is_refused_where_a_pid_namespace_is_joined(chrun, box):
+    with running(chrun, image=box):
+        words = ("run", "--timeout", "1s", "--pid", f"container:{NAME}", box, "true")
+        done = chrun(*words, status=125)
+    assert "cannot limit the time of a container that joins the pid namespace" in done.stderr
 
 
 def test_resource_limits_are_set(chrun, box):

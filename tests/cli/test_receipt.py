@@ -13,6 +13,8 @@ import pytest
 from tests.support.box import IS_ROOT
 from tests.support.needs import IDENTITIES, needs
 from tests.support.probe import parse_seen
+from tests.support.processes import children_of, first_process
+from tests.support.waiting import wait_until
 
 pytestmark = needs("busybox", "overlay")
 
@@ -280,18 +282,16 @@ def test_the_exit_status_and_the_streams_are_the_commands(chrun, box, tmp_path):
 
 
 def test_no_other_process_is_left_while_the_command_runs(chrun, box, tmp_path):
-    """Above it are chrun-init and this program, and chrun-init has no other child."""
+    """Above it are the reaper and the monitor, which have no other child, and this program."""
     path = tmp_path / "receipt.json"
     command = ("run", "-i", "--receipt", str(path), box, "sh", "-c", "echo on; read line")
     with chrun.start(*command) as process:
         assert process.stdout.readline() == "on\n"
         monitor = Path(f"/proc/{process.pid}")
         assert monitor.joinpath("cmdline").read_bytes().startswith(b"chrun-init\0")
-        deadline = 200
-        pid = str(json.loads(path.read_text())["process"]["pid"])
-        while (children := (monitor / f"task/{process.pid}/children").read_text().split()) != [pid]:
-            deadline -= 1
-            assert deadline, children
+        pid = json.loads(path.read_text())["process"]["pid"]
+        wait_until(lambda: len(children_of(process.pid)) == 1)
+        assert first_process(process.pid) == pid
         assert "TracerPid:\t0" in Path(f"/proc/{pid}/status").read_text()
         process.communicate("\n", timeout=20)
     assert process.returncode == 0

@@ -117,12 +117,9 @@ def test_a_seal_is_not_opened_by_a_flag_without_a_word(chrun, box):
 
 
 def test_what_contradicts_a_seal_is_an_error(chrun, box):
-    for words, said in (
-        (("--scratch", "disk"), "its scratch is memory"),
-        (("--pid", "host"), "shares a pid namespace"),
-    ):
-        done = chrun("run", "--isolation", "sealed", *words, box, "true", status=125)
-        assert said in done.stderr
+    words = ("--isolation", "sealed", "--scratch", "disk")
+    done = chrun("run", *words, box, "true", status=125)
+    assert "its scratch is memory" in done.stderr
 
 
 @needs("ordinary user", "cgroups 1")

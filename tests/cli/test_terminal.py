@@ -52,7 +52,14 @@ def test_quiet_says_nothing(start, box):
     assert child.before == "only this\r\n"
 
 
-@pytest.mark.parametrize("flags", [(), ("--isolation", "sealed")])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("--isolation", "sealed"),
+        pytest.param(("--isolation", "chroot"), marks=needs("root")),
+    ],
+)
 def test_what_is_typed_is_not_for_a_command_without_i(start, box, flags):
     child = start("run", "-q", *flags, box, "sh", "-c", "echo ready; cat 0<&1; true")
     child.expect_exact("ready")

@@ -21,6 +21,7 @@ from chrun.runtime.trees import Place
 from tests.support.box import IS_ROOT, run_init, start_init
 from tests.support.guarded import Guarded
 from tests.support.needs import needs
+from tests.support.processes import children_of, first_process
 from tests.support.waiting import processes_with
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def other_container(
     with start_init(plan) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
-        (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        started = start_time(int(pid))
+        pid = first_process(process.pid)
+        started = start_time(pid)
         assert started
         try:
             yield f"/proc/{pid}", started
@@ -53,7 +54,7 @@ def other_container(
             rest, _ = process.communicate()
             if said is not None:
                 said.append(rest)
-            assert not _runs(int(pid))
+            assert not _runs(pid)
 
 
 def joining(box: Box, process: tuple[str, int], *names: str, argv: Sequence[str], **more) -> Plan:
@@ -94,24 +95,26 @@ def test_a_process_that_is_gone_cannot_be_joined(box):
     assert "that container has ended meanwhile" in done.stderr
 
 
-def test_who_joined_is_the_monitors_child_and_dies_with_it(box):
+def test_the_first_process_of_a_joined_namespace_dies_with_the_monitor(box):
     with other_container(box) as other:
         plan = joining(box, other, "pid", argv=["sh", "-c", "echo up; exec sleep 60"])
         with start_init(plan) as monitor:
             assert monitor.stdout.readline() == "up\n"
-            child = _only_child(monitor.pid)  # and nobody in between is left
+            reaper = _only_child(monitor.pid)  # the process that joined has ended
+            (first,) = children_of(reaper)
             monitor.kill()
             monitor.wait()
-            assert not _runs(child)
+            assert not _runs(first)
+            assert not _runs(reaper)
 
 
 def _only_child(pid: int) -> int:
-    """Give the one child that is left of a process in a while."""
+    """Return the one child that is left of a process after a while."""
     deadline = time.monotonic() + 20
-    while len(children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) > 1:
+    while len(children := children_of(pid)) > 1:
         assert time.monotonic() < deadline, "somebody was left, perhaps as a zombie"
         time.sleep(0.01)
-    return int(children[0])
+    return children[0]
 
 
 def _runs(pid: int) -> bool:

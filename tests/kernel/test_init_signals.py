@@ -14,6 +14,7 @@ from chrun.runtime.plan import RemoveTree
 from chrun.runtime.steps import Bind, User
 from tests.support.box import TIMEOUT_SECONDS, start_init
 from tests.support.needs import needs
+from tests.support.processes import children_of, first_process
 from tests.support.waiting import has_taken, unread_bytes, wait_until
 
 pytestmark = needs("busybox", "overlay")
@@ -47,10 +48,6 @@ def names_below(pid):
 def end(process):
     out, err = process.communicate(timeout=TIMEOUT_SECONDS)
     return process.returncode, out, err
-
-
-def children_of(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def state_of(pid):
@@ -92,9 +89,9 @@ def test_a_signal_before_the_command_runs_ends_the_container_too(box, moment):
 
 def test_kill_9_of_the_monitor_ends_the_whole_container(box):
     process = start(box, f"sleep 1000 & {READY}")
-    (first,) = children_of(process.pid)
+    first = first_process(process.pid)
     wait_until(lambda: children_of(first))
-    family = [first, *children_of(first)]
+    family = [*children_of(process.pid), first, *children_of(first)]
     process.kill()
     process.wait()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
@@ -105,7 +102,7 @@ def test_kill_9_of_the_monitor_ends_the_whole_container(box):
 @needs("root")
 def test_kill_9_of_the_monitor_ends_a_container_of_another_user(box):
     process = start(box, READY, after=[User(1000, 1000, (), False)])
-    (first,) = children_of(process.pid)
+    first = first_process(process.pid)
     process.kill()
     process.wait()
     wait_until(lambda: not Path(f"/proc/{first}").exists())
@@ -153,7 +150,7 @@ def test_the_end_of_the_lifeline_ends_the_container_and_cleans_up(box, tmp_path,
 
 def test_a_stopped_container_stops_with_its_monitor_and_goes_on_with_it(box):
     process = start_sleep(box)
-    (first,) = children_of(process.pid)
+    first = first_process(process.pid)
     process.send_signal(signal.SIGTSTP)
     wait_until(lambda: state_of(process.pid) == "T" and state_of(first) == "T")
     process.send_signal(signal.SIGCONT)
@@ -164,7 +161,7 @@ def test_a_stopped_container_stops_with_its_monitor_and_goes_on_with_it(box):
 
 def test_a_container_under_init_is_stopped_too(box):
     process = start_sleep(box, init=True)
-    (first,) = children_of(process.pid)
+    first = first_process(process.pid)
     (command,) = children_of(first)
     process.send_signal(signal.SIGTSTP)
     wait_until(lambda: state_of(process.pid) == "T" and state_of(command) == "T")

@@ -20,6 +20,7 @@ from chrun.runtime.limits import Deadline
 from chrun.runtime.steps import Terminal, User
 from tests.support.box import TIMEOUT_SECONDS, run_init, start_init
 from tests.support.needs import needs
+from tests.support.processes import children_of
 from tests.support.waiting import has_taken, unread_bytes, wait_until
 
 pytestmark = needs("busybox", "overlay")
@@ -105,7 +106,7 @@ def test_control_c_interrupts_the_command_and_not_the_monitor(box, init):
 
 def is_running(pid, name):
     """Say whether a process below another one is not stopped."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = children_of(pid)
     stats = [Path(f"/proc/{child}/stat").read_text() for child in children]
     return any(f" ({name}) S" in stat for stat in stats) or any(
         is_running(child, name) for child in children
@@ -199,8 +200,7 @@ def test_a_signal_ends_a_container_whose_output_nobody_reads(unread, number):
 
 def test_a_signal_ends_a_monitor_that_is_left_with_output_nobody_reads(unread):
     process = unread("seq 1300")  # most of it is left in the pty
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    wait_until(lambda: not children.read_text())
+    wait_until(lambda: not children_of(process.pid))
     assert process.poll() is None
     process.terminate()
     assert process.wait(TIMEOUT_SECONDS) == 128 + signal.SIGTERM

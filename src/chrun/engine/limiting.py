@@ -25,10 +25,10 @@ def settle_limits(
     rung sets by itself are left out where they cannot be had, with a word; so are rules for the use
     of devices, unless one is given for reading or writing alone.
     """
-    if spec.timeout_ms and "pid" not in spec.namespaces:
+    if spec.timeout_ms and any(joined.type == "pid" for joined in spec.joined):
         raise UsageError(
-            "cannot limit the time of a container that shares a pid namespace: its command "
-            "would be ended, but not what that has started",
+            "cannot limit the time of a container that joins the pid namespace of another: its "
+            "command would be ended, but not what that has started",
             hint="leave --pid out",
         )
     if spec.resources == Resources() and not spec.device_rules:

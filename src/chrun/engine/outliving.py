@@ -1,7 +1,8 @@
-"""Ending a container that outlived its monitor, which was killed.
+"""Ending a container whose monitor and reaper were killed.
 
-The kernel kills a container's first process with its monitor (PR_SET_PDEATHSIG), but lets off one
-that has become another user, or has asked for it: prctl(2).
+Where the container has a pid namespace of its own, the kernel has ended it with the reaper. Where
+it has none (`--pid host`, `--isolation chroot`), the reaper ends it. If the reaper was killed too,
+the container's processes may live on.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import os
 import select
 import signal
 
-from chrun.linux.process import leads_namespace
+from chrun.linux.process import children_of, is_container_process
 from chrun.store.running import recorded_process
 
 _PATIENCE_MILLISECONDS = 5000
+_MAX_PROCESSES = 10_000  # at most so many are killed, though new ones may appear all the time
 
 
 def end_first_process(container_dir: str) -> None:
-    """Kill what is recorded as a container's first process, with all that is in its pid namespace.
+    """Kill the recorded first process of a container, and its descendants.
 
-    Nothing happens unless that is the first one of a namespace, and started when the record says:
-    pids are reused, and differ between namespaces. OSError where it cannot be done.
+    A no-op unless that process started when the record says, and has a root directory of its own:
+    the kernel uses pids again. Raises OSError where it cannot be killed.
     """
     recorded = recorded_process(container_dir)
     if recorded is None:
@@ -32,10 +34,34 @@ def end_first_process(container_dir: str) -> None:
     except ProcessLookupError:
         return
     try:
-        if leads_namespace(pid, started):  # looked at when its pid cannot become another's
+        if is_container_process(pid, started):  # checked while its pid cannot become another's
+            _stop(process_fd, pid, _MAX_PROCESSES)
             _kill(process_fd)
     finally:
         os.close(process_fd)
+
+
+def _stop(process_fd: int, pid: int, most: int) -> int:
+    """Stop a process, so that it has no more children, and kill its descendants.
+
+    At most `most` processes; returns how many may follow.
+    """
+    signal.pidfd_send_signal(process_fd, signal.SIGSTOP)
+    for child in children_of(pid):
+        if most <= 0:
+            break
+        try:
+            child_fd = os.pidfd_open(child)
+        except ProcessLookupError:
+            continue
+        try:
+            most = _stop(child_fd, child, most - 1)
+            signal.pidfd_send_signal(child_fd, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(child_fd)
+    return most
 
 
 def _kill(process_fd: int) -> None:

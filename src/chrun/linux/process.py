@@ -204,18 +204,28 @@ def start_time(pid: int) -> int | None:
     return int(words[19])
 
 
-def leads_namespace(pid: int, started: int) -> bool:
-    """Say whether a process that started then lives, the first of a pid namespace below this one.
+def is_container_process(pid: int, started: int) -> bool:
+    """Return whether a process started then, and its root directory is not this process's.
 
-    As a zombie it has ended, and all that was in its namespace: pid_namespaces(7).
+    `started` is in clock ticks since boot. A process of the host that got the same pid has the
+    same root as this process.
     """
     try:
-        status = parse_status(_read(pid, "status"))
-    except OSError:
+        is_apart = not os.path.samestat(os.stat(f"/proc/{pid}/root/."), os.stat("/"))
+    except OSError:  # it has ended, or belongs to another user
         return False
-    numbers = status.get("NSpid", "").split()
-    is_first = len(numbers) > 1 and numbers[-1] == "1"
-    return is_first and status["State"][:1] not in "ZX" and start_time(pid) == started
+    return is_apart and start_time(pid) == started
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the pids of a process's children (proc_pid_task_children(5)); none once it ended."""
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            found += map(int, _read_optional(pid, f"task/{task}/children").split())
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    return found
 
 
 def parse_id_map(text: str) -> tuple[IdMapping, ...]:

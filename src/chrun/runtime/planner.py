@@ -24,6 +24,7 @@ from chrun.runtime.steps import (
     Propagation,
     ReadOnly,
     Root,
+    Streams,
     Terminal,
     WorkingDirectory,
 )
@@ -154,6 +155,7 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
         yield from plan_mount(mount, unprivileged)
         if mount.destination == "/dev":
             yield from plan_device(unprivileged, spec.devices)
+            yield from _streams(spec, host)  # before a volume may cover /dev/null
     yield from limited.mounts
     if unprivileged and spec.masked_paths and not limited.mounts:
         yield Mask("/sys/fs/cgroup")  # its sysfs is the machine's, with the machine's cgroups
@@ -180,6 +182,23 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
         yield from plan_volumes(volumes, spec, host, unprivileged)
     # What somebody named may lie in a volume
     yield from (Mask(path) for path in spec.masked_paths if path not in of_system)
+
+
+def _streams(spec: Spec, host: Host) -> Iterator[Step]:
+    if not spec.process.terminal:
+        yield Streams(relay_all=spec.sealed or not _opens_callers_pipes(spec, host))
+
+
+def _opens_callers_pipes(spec: Spec, host: Host) -> bool:
+    """Return whether the container's user may open /dev/stdout where it is the caller's pipe.
+
+    A pipe belongs to the user that made it; as for other users, docker's belong to the container's.
+    """
+    uid = spec.process.user.uid
+    for mapping in spec.uid_mappings:
+        if uid in mapping:
+            return mapping.host_id + uid - mapping.container_id == host.uid
+    return not spec.uid_mappings and uid == host.uid
 
 
 def _resource_limits(process: Process) -> Iterator[Step]:

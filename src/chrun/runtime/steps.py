@@ -327,6 +327,20 @@ class Terminal(Step):
     because: ClassVar[str] = "-t: a pty with job control, whose other end the monitor relays"
 
 
+class Streams(Step):
+    """Replace what is open as 0, 1 and 2 by objects of the container's own.
+
+    Without `relay_all`, anonymous pipes and sockets stay.
+    """
+
+    number: ClassVar[int] = 40
+    words: ClassVar[str] = "relay the standard streams"
+    because: ClassVar[str] = (
+        "through a descriptor of the caller's, a program could change what that is open on"
+    )
+    relay_all: bool
+
+
 class User(Step):
     """Become a user and a group, with supplementary groups."""
 
