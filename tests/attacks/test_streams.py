@@ -38,23 +38,23 @@ def _call(name, fd, *arguments):
 
 def attack(*fds):
     """Return a shell script that tries to change what descriptors are open on."""
-    lines = []
-    for fd in fds:
-        lines += [
-            _call("fchmod", fd, 0o4777),
-            _call("fchown", fd, 1, 1),
-            _call("fchownat", fd, _READABLE, 1, 1, _AT_EMPTY_PATH),
-            _call("ftruncate", fd, 1),
-            _call("utimensat", fd, 0, 0, 0),
-            _call("fsetxattr", fd, _READABLE, _READABLE, 1, 0),
-            _call("ioctl", fd, termios.TIOCEXCL),
-            _call("ioctl", fd, termios.TIOCSTI, _READABLE),
-            _call("ioctl", fd, termios.TIOCSWINSZ, _READABLE),
-            _call("ioctl", fd, termios.TCSETS, _READABLE),
-            f"chmod 4777 /proc/self/fd/{fd}",
-            f"chown 1:1 /proc/self/fd/{fd}",
-        ]
-    return "\n".join(f"{line} >/dev/null 2>&1" for line in lines)
+    target = 7  # the same open file, under a number that no redirection hides
+    tries = (
+        _call("fchmod", target, 0o4777),
+        _call("fchown", target, 1, 1),
+        _call("fchownat", target, _READABLE, 1, 1, _AT_EMPTY_PATH),
+        _call("ftruncate", target, 1),
+        _call("utimensat", target, 0, 0, 0),
+        _call("fsetxattr", target, _READABLE, _READABLE, 1, 0),
+        _call("ioctl", target, termios.TIOCEXCL),
+        _call("ioctl", target, termios.TIOCSTI, _READABLE),
+        _call("ioctl", target, termios.TIOCSWINSZ, _READABLE),
+        _call("ioctl", target, termios.TCSETS, _READABLE),
+        f"chmod 4777 /proc/self/fd/{target}",
+        f"chown 1:1 /proc/self/fd/{target}",
+    )
+    every = "\n".join(f"{line} >/dev/null 2>&1" for line in tries)
+    return "\n".join(f"exec {target}<&{fd}\n{every}\nexec {target}<&-" for fd in fds)
 
 
 def facts(status):
