@@ -26,8 +26,8 @@ static bool is_child(const struct entry *entry)
 	       strcmp(entry->name, "..") != 0;
 }
 
-/* The name of one of the cgroups in a cgroup; false when there is none. */
-static bool find_child(int cgroup, char name[NAME_MAX + 1])
+/* The name of one of the cgroups in a cgroup. Gives whether there is one, or -errno. */
+static int find_child(int cgroup, char name[NAME_MAX + 1])
 {
 	_Alignas(struct entry) char buffer[4096];
 	int length;
@@ -38,11 +38,11 @@ static bool find_child(int cgroup, char name[NAME_MAX + 1])
 
 			if (is_child(entry)) {
 				strcpy(name, entry->name);
-				return true;
+				return 1;
 			}
 			at += entry->length;
 		}
-	return false;
+	return length;
 }
 
 /* Kill by the one word that the kernel has for it since Linux 5.14, or one by one, which has to be
@@ -69,15 +69,16 @@ static int remove_deepest(int top)
 {
 	char name[NAME_MAX + 1], below[NAME_MAX + 1];
 	int parent = result(openat(top, ".", DIRECTORY)), child, error;
+	int found = parent < 0 ? parent : find_child(parent, below);
 
-	if (parent < 0 || !find_child(parent, below)) {
+	if (found <= 0) {
 		close_descriptor(&parent);
-		return parent < 0 ? parent : 0;
+		return found;
 	}
 	do {
 		strcpy(name, below);
 		child = result(openat(parent, name, DIRECTORY));
-		if (child < 0 || !find_child(child, below))
+		if (child < 0 || find_child(child, below) <= 0)
 			break;
 		close(parent);
 		parent = child;

@@ -106,7 +106,7 @@ static int set(int directory, const char *setting)
 /* The directory of the monitor's own cgroup of version 2, below the mount point. */
 static int find_own(const char *mount_point, char path[PATH_MAX])
 {
-	char places[MAX_BYTES], *place;
+	char places[MAX_BYTES], *place, *end;
 	size_t length = strlen(mount_point);
 	int error = read_file(AT_FDCWD, "/proc/self/cgroup", places);
 
@@ -118,7 +118,10 @@ static int find_own(const char *mount_point, char path[PATH_MAX])
 	place = strchr(place, '/'); /* the path begins with it */
 	if (!place)
 		return -EINVAL;
-	place[strcspn(place, "\n")] = '\0';
+	end = strchr(place, '\n');
+	if (!end)
+		return -ENAMETOOLONG; /* cut off: it would name another cgroup */
+	*end = '\0';
 	if (length + strlen(place) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	strcpy(path, mount_point);

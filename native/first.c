@@ -6,23 +6,13 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "descriptors.h"
 #include "kernel.h"
 #include "messages.h"
 #include "process.h"
 #include "steps.h"
 
 enum { TO_MONITOR = STDERR_FILENO + 1 }; /* the socket's number in the container */
-
-int close_from(int first)
-{
-	int error = result(syscall(SYS_close_range, first, ~0U, 0));
-
-	if (!is_missing(error))
-		return error;
-	for (long fd = sysconf(_SC_OPEN_MAX); fd-- > first;) /* before Linux 5.9 */
-		close((int)fd);
-	return 0;
-}
 
 int bind_to_parent(const struct container *c)
 {

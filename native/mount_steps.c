@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "descriptors.h"
 #include "files.h"
 #include "kernel.h"
 #include "mounts.h"
@@ -171,12 +172,12 @@ int step_read_only(struct container *c, const struct field *f)
 	return fd < 0 ? fd : bind_at(fd, c->root, target, 0, true, MS_RDONLY);
 }
 
-/* Nothing that was open for building may be a way back out (CVE-2024-21626). */
-static int enter(struct container *c)
+/* Go to the new root and close all else: nothing that was open for building may be a way back out
+ * (CVE-2024-21626). The list of what is open is the host's, which is out of reach later. */
+static int go_to_root(struct container *c)
 {
-	int error = result(chdir("/"));
+	int error = result(fchdir(c->root));
 
-	close(c->root);
 	c->root = -1;
 	c->based = false;
 	return error ? error : close_from(c->monitor + 1);
@@ -184,7 +185,7 @@ static int enter(struct container *c)
 
 int step_pivot_root(struct container *c, const struct field *f)
 {
-	int error = result(fchdir(c->root));
+	int error = go_to_root(c);
 
 	(void)f;
 	/* Old and new root in one place, the old one on top: pivot_root(2), "." */
@@ -192,15 +193,15 @@ int step_pivot_root(struct container *c, const struct field *f)
 		error = result(syscall(SYS_pivot_root, ".", "."));
 	if (!error)
 		error = result(umount2(".", MNT_DETACH));
-	return error ? error : enter(c);
+	return error ? error : result(chdir("/"));
 }
 
 int step_chroot(struct container *c, const struct field *f)
 {
-	int error = result(fchdir(c->root));
+	int error = go_to_root(c);
 
 	(void)f;
 	if (!error)
 		error = result(chroot("."));
-	return error ? error : enter(c);
+	return error ? error : result(chdir("/"));
 }

@@ -178,7 +178,8 @@ static int remount_line(char *line, const char *top, unsigned long flags)
 static int remount_below(int mounted, unsigned long flags)
 {
 	char top[PATH_MAX], text[2 * PATH_MAX], *line, *end;
-	ssize_t length = readlink(fd_path(mounted).text, top, sizeof(top) - 1), count;
+	ssize_t length = readlink(fd_path(mounted).text, top, sizeof(top) - 1);
+	ssize_t count = 0;
 	size_t kept = 0;
 	int error = 0;
 	closing int list = length < 0 ? -errno : result(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
@@ -195,6 +196,8 @@ static int remount_below(int mounted, unsigned long flags)
 		kept = strlen(line);
 		memmove(text, line, kept);
 	}
+	if (!error && count < 0)
+		return -errno; /* what is not listed would stay writable */
 	if (!error && kept)
 		return -ENAMETOOLONG; /* a line that does not fit: what it is about is not known */
 	return error;

@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
+#include "descriptors.h"
 #include "files.h"
 #include "kernel.h"
 #include "messages.h"
@@ -125,7 +126,7 @@ static int end_mapper(pid_t pid)
 }
 
 /* Keep the first line that the programs say, and let them say the rest to nobody. */
-static void listen_to(int saying, char *said, size_t size)
+static int listen_to(int saying, char *said, size_t size)
 {
 	char rest[256];
 	size_t length = 0;
@@ -139,13 +140,14 @@ static void listen_to(int saying, char *said, size_t size)
 	}
 	said[length] = '\0';
 	said[strcspn(said, "\n")] = '\0';
+	return count < 0 ? -errno : 0;
 }
 
 /* Have both maps written by programs that may map ids to what belongs to nobody else: /etc/subuid.
  * Each takes a millisecond, so both run at once. */
 static int map_by_programs(struct outside *o, pid_t pid, const struct field *f)
 {
-	int ends[2], error, other;
+	int ends[2], error, other, heard;
 	pid_t users, groups;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -153,11 +155,11 @@ static int map_by_programs(struct outside *o, pid_t pid, const struct field *f)
 	users = start_mapper(f[2].text, pid, f[0].text, ends[1]);
 	groups = start_mapper(f[3].text, pid, f[1].text, ends[1]);
 	close(ends[1]);
-	listen_to(ends[0], o->said, sizeof(o->said));
+	heard = listen_to(ends[0], o->said, sizeof(o->said));
 	close(ends[0]);
 	error = end_mapper(users);
 	other = end_mapper(groups);
-	error = error ? error : other;
+	error = error ? error : other ? other : heard;
 	if (!error)
 		o->said[0] = '\0'; /* a warning, at most */
 	o->foreign = !error;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "descriptors.h"
 #include "first.h"
 #include "join.h"
 #include "kernel.h"

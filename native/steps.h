@@ -36,7 +36,4 @@ int await_record(struct container *c);
 /* Die when the parent dies. -EPIPE when it has died already. */
 int bind_to_parent(const struct container *c);
 
-/* Close all descriptors from `first` on. */
-int close_from(int first);
-
 #endif

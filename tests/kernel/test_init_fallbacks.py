@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,8 @@ from chrun.runtime.steps import (
     Seccomp,
     WorkingDirectory,
 )
-from tests.support.box import CONTAINER_ID, INIT, MS_RDONLY, Box, open_plan, run_init
+from tests.support.box import CONTAINER_ID, INIT, MS_RDONLY, PATH, Box, open_plan, run_init
+from tests.support.filters import KILL, Refusal, under_filter
 from tests.support.needs import needs
 
 if TYPE_CHECKING:
@@ -177,3 +179,73 @@ def test_a_scratch_directory_is_removed(old, tmp_path: Path):
     done = old(Plan(Clone(()), (), None, (RemoveTree("%"),)), f"scratch={scratch}")
     assert (done.returncode, done.stderr) == (0, "")
     assert not scratch.exists()
+
+
+NO_CLOSE_RANGE = Refusal("close_range", errno.ENOSYS)
+FAR_FD = 900
+# Open one descriptor far behind the limit, and go on as another program
+OPEN_FAR = f"""
+import os, resource, sys
+fd = os.open("/", os.O_RDONLY)
+os.dup2(fd, {FAR_FD}, inheritable=True)
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+INNER = (INIT, "plan=0", f"id={CONTAINER_ID}")
+SHOW = ("sh", "-c", "ls /proc/1/fd; :")
+
+
+def run_under(
+    plan: Plan, argv: Sequence[str], *refusals: Refusal, wrapper: Sequence[str] = ()
+) -> CompletedProcess[str]:
+    """Run a plan, which is standard input, by a command for which system calls are refused."""
+    plan_fd = open_plan(plan)
+    try:
+        return run_init(under_filter(argv, *refusals), stdin=plan_fd, wrapper=wrapper)
+    finally:
+        os.close(plan_fd)
+
+
+@pytest.mark.parametrize("refusals", [(), (NO_CLOSE_RANGE,)], ids=["new kernel", "old kernel"])
+def test_a_descriptor_behind_a_lowered_limit_is_closed(box, refusals):
+    """CVE-2024-21626: the host's root directory, open where no limit leads to."""
+    listed = (sys.executable, "-c", OPEN_FAR, "ls", "/proc/self/fd")
+    outside = run_under(box.plan(*SHOW), listed, *refusals)
+    assert str(FAR_FD) in outside.stdout.split()
+    done = run_under(box.plan(*SHOW), (sys.executable, "-c", OPEN_FAR, *INNER), *refusals)
+    assert (done.stdout, done.stderr) == ("0\n1\n2\n", "")
+
+
+def test_closing_does_not_walk_to_the_limit_of_descriptors(box):
+    """Docker's limit is a thousand million: what is not open is not closed either."""
+    walks = Refusal("close", KILL, argument=0, at_least=1000)
+    done = run_under(box.plan(*SHOW), INNER, NO_CLOSE_RANGE, walks)
+    assert (done.returncode, done.stdout) == (0, "0\n1\n2\n")
+
+
+def test_a_container_does_not_start_when_what_is_open_cannot_be_listed():
+    plan = Plan(Clone(()), (), Exec(("echo", "started"), (PATH,), False))
+    hiding = 'mount -t tmpfs x /proc && exec "$@"'
+    wrapper = ["unshare", "--mount", "sh", "-c", hiding, "sh"]
+    if os.geteuid() != 0:
+        wrapper[1:1] = ["--user", "--map-root-user"]
+    assert run_under(plan, INNER, NO_CLOSE_RANGE).stdout == "started\n"
+    done = run_under(plan, INNER, NO_CLOSE_RANGE, wrapper=wrapper)
+    assert (done.returncode, done.stdout) == (125, "")
+
+
+@needs("root", "no sanitizer")  # which reads large pieces of files for itself
+def test_a_list_of_mounts_that_cannot_be_read_leaves_none_writable(box, tmp_path):
+    volume = tmp_path / "volume"
+    mounting = 'mkdir -p "$0/below"; mount -t tmpfs x "$0/below"; exec "$@"'
+    wrapper = ("unshare", "--mount", "sh", "-c", mounting, str(volume))
+    inside = [Bind(str(volume), "/data", True, MS_RDONLY)]
+    plan = box.plan("touch", "/data/below/x", inside=inside)
+    old_kernel = (Refusal("mount_setattr", errno.ENOSYS),)
+    done = run_under(plan, INNER, *old_kernel, wrapper=wrapper)
+    assert "Read-only" in done.stderr
+    large_reads = Refusal("read", errno.EIO, argument=2, at_least=8000)
+    done = run_under(plan, INNER, *old_kernel, large_reads, wrapper=wrapper)
+    assert done.returncode == 125
+    assert done.stderr.startswith("chrun: cannot ")
