@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from chrun.linux.seccomp.numbers import call_numbers
 from tests.support import images
-from tests.support.calls import make_calls_rootfs
+from tests.support.calls import PROGRAM_PATH, make_calls_rootfs, parse_results
 from tests.support.cgroups import left_behind
 from tests.support.chrun import Chrun
 from tests.support.probe import make_probe_rootfs
 from tests.support.registry import FakeRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -61,6 +63,19 @@ def probe_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def calls_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system with busybox and a program that makes system calls (support/calls.py)."""
     return make_calls_rootfs(tmp_path_factory.mktemp("calls") / "rootfs")
+
+
+@pytest.fixture
+def attempt(chrun: Chrun, calls_dir: Path) -> Callable[..., int]:
+    """A function that makes a system call in a container and gives its errno."""
+
+    def call(name: str | int, *arguments: int, flags: Sequence[str] = ()) -> int:
+        number = call_numbers(os.uname().machine)[name] if isinstance(name, str) else name
+        words = [str(number), *map(str, arguments)]
+        shown = chrun("run", *flags, calls_dir, PROGRAM_PATH, *words).stdout
+        return parse_results(shown)[number]
+
+    return call
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chrun.oci.seccomp.profile import Operator, Profile
 
 _REFUSE = ERRNO | errno.EPERM
+_NO_PROTOCOL = ERRNO | errno.EPROTONOSUPPORT
 _UNKNOWN = ERRNO | errno.ENOSYS
 
 # What every container may call, whatever its arguments
@@ -122,9 +123,20 @@ _UNSEALED = frozenset(
 )
 
 _NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK, _AF_ALG, _AF_VSOCK = 1, 2, 10, 16, 38, 40
-_SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _SOCK_TYPE_MASK = 1, 2, 5, 0xF
-_NETLINK_ROUTE = 0
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK, _AF_PACKET = 1, 2, 10, 16, 17
+_SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _SOCK_PACKET, _SOCK_TYPE_MASK = 1, 2, 5, 10, 0xF
+_NETLINK_ROUTE, _NETLINK_SOCK_DIAG, _NETLINK_AUDIT, _NETLINK_CONNECTOR = 0, 4, 9, 11
+_NETLINK_NETFILTER, _NETLINK_KOBJECT_UEVENT, _NETLINK_GENERIC = 12, 15, 16
+# What lists interfaces and routes (getifaddrs, ip), sockets (ss) and devices (libudev, libusb)
+_NETLINK_PROTOCOLS = (_NETLINK_ROUTE, _NETLINK_SOCK_DIAG, _NETLINK_KOBJECT_UEVENT)
+_GRANTED_PROTOCOLS = (
+    ("CAP_AUDIT_CONTROL", _NETLINK_AUDIT),
+    ("CAP_AUDIT_READ", _NETLINK_AUDIT),
+    ("CAP_AUDIT_WRITE", _NETLINK_AUDIT),
+    ("CAP_NET_ADMIN", _NETLINK_CONNECTOR),
+    ("CAP_NET_ADMIN", _NETLINK_GENERIC),
+    ("CAP_NET_ADMIN", _NETLINK_NETFILTER),
+)
 _ANY, _TCP, _UDP, _SCTP = 0, 6, 17, 132  # others load modules of the kernel: MPTCP, SMC, L2TP, ...
 _PROTOCOLS = {
     _SOCK_STREAM: (_ANY, _TCP, _SCTP),
@@ -148,7 +160,7 @@ def default_profile(
     """
     rules = _sealed_rules() if sealed else _confined_rules(kernel)
     shared = (*_granted_rules(bounding), *_common_rules())
-    return make_profile((*shared, *rules), _REFUSE, _UNKNOWN, KILL_PROCESS)
+    return make_profile((*shared, *rules, *_last_rules()), _REFUSE, _UNKNOWN, KILL_PROCESS)
 
 
 def _confined_rules(kernel: tuple[int, int]) -> Iterator[Rule]:
@@ -156,7 +168,12 @@ def _confined_rules(kernel: tuple[int, int]) -> Iterator[Rule]:
     if kernel >= _TRACING_IS_SAFE:
         yield _allow(_TRACING)
     yield _allow("ioctl", *_none_of(1, _TIOCSTI, _TIOCLINUX))
-    yield _allow("socket socketpair", *_none_of(0, _AF_ALG, _AF_VSOCK))
+    yield _allow("socket socketpair", _low(0, "==", _AF_UNIX))
+    for family in (_AF_INET, _AF_INET6):
+        # With this type the kernel makes a packet socket of one of AF_INET
+        yield _allow("socket", _low(0, "==", family), _type("!=", _SOCK_PACKET))
+    for protocol in _NETLINK_PROTOCOLS:
+        yield _netlink(protocol)
     for persona in (_PER_LINUX, _PER_LINUX32, _UNAME26, _UNAME26 | _PER_LINUX32, _ASK_ONLY):
         yield _allow("personality", _low(0, "==", persona))
 
@@ -180,10 +197,10 @@ def _sealed_sockets() -> Iterator[Rule]:
     yield _allow("socket socketpair", _low(0, "==", _AF_UNIX))
     for family in (_AF_INET, _AF_INET6):
         for kind, protocols in _PROTOCOLS.items():
-            kind_is = Condition(1, "==", kind, _SOCK_TYPE_MASK)
             for protocol in protocols:
-                yield _allow("socket", _low(0, "==", family), kind_is, _low(2, "==", protocol))
-    yield _allow("socket", _low(0, "==", _AF_NETLINK), _low(2, "==", _NETLINK_ROUTE))
+                of_protocol = _low(2, "==", protocol)
+                yield _allow("socket", _low(0, "==", family), _type("==", kind), of_protocol)
+    yield _netlink(_NETLINK_ROUTE)
 
 
 def _common_rules() -> Iterator[Rule]:
@@ -192,10 +209,34 @@ def _common_rules() -> Iterator[Rule]:
     yield Rule(tuple(_NOT_YET.split()), Case(_UNKNOWN))
 
 
+def _last_rules() -> Iterator[Rule]:
+    """How what no rule allowed is refused, where EPERM would be misunderstood.
+
+    Programs that report to the audit system (su, sudo, useradd) take EPERM for a failure, and this
+    for a kernel without such a system.
+    """
+    yield Rule(("socket",), Case(_NO_PROTOCOL, (_low(0, "==", _AF_NETLINK),)))
+
+
 def _granted_rules(bounding: Collection[str]) -> Iterator[Rule]:
     for capability, names in _GRANTED:
         if capability in bounding:
             yield _allow(names)
+    for capability, protocol in _GRANTED_PROTOCOLS:
+        if capability in bounding:
+            yield _netlink(protocol)
+    if "CAP_NET_RAW" in bounding:
+        yield _allow("socket", _low(0, "==", _AF_PACKET))
+        yield _allow("socket", _low(0, "==", _AF_INET), _type("==", _SOCK_PACKET))
+
+
+def _netlink(protocol: int) -> Rule:
+    return _allow("socket", _low(0, "==", _AF_NETLINK), _low(2, "==", protocol))
+
+
+def _type(operator: Operator, kind: int) -> Condition:
+    """Look at the type of a socket without the flags that it is given with."""
+    return Condition(1, operator, kind, _SOCK_TYPE_MASK)
 
 
 def _allow(names: str, *conditions: Condition) -> Rule:

@@ -58,7 +58,11 @@ def _entries(
 ) -> Iterator[dict[str, object]]:
     """Write the cases of some calls as rules of which no two with different answers overlap."""
     for position, case in enumerate(cases):
-        earlier = [other for other in cases[:position] if other.answer != case.answer]
+        earlier = [
+            other
+            for other in cases[:position]
+            if other.answer != case.answer and not _contradict(other, case)
+        ]
         if case.answer == default:
             continue
         action, number = _action(case.answer)
@@ -90,6 +94,17 @@ def _alternatives(case: Case, earlier: list[Case]) -> Iterator[list[dict[str, ob
         found = _meet(found, tuple(map(_opposite, other.conditions)))
     for known in found:
         yield [_masked(index, mask, bits) for index, (mask, bits) in sorted(known.items())]
+
+
+def _contradict(one: Case, other: Case) -> bool:
+    """Say whether some bits of an argument must be this in one case and that in the other."""
+    return any(
+        first.index == second.index
+        and first.operator == second.operator == "=="
+        and (first.operand ^ second.operand) & first.mask & second.mask
+        for first in one.conditions
+        for second in other.conditions
+    )
 
 
 def _is_plain(condition: Condition) -> bool:

@@ -17,6 +17,7 @@ REFUSED, UNKNOWN = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
 CONFINED = default_profile(DEFAULT_CAPABILITIES)
 SEALED = default_profile((), sealed=True)
 HIGH = 1 << 32
+FAMILIES = {1, 2, 10, 16, 17}  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET
 CALLS = sorted(call_numbers("x86_64").keys() | call_numbers("aarch64").keys())
 
 
@@ -114,14 +115,49 @@ def test_typing_into_a_terminal_is_refused_whatever_the_upper_half_says(request_
     assert answer(CONFINED, "ioctl", 0, 0x5401 | high) == ALLOW  # TCGETS
 
 
+@pytest.mark.parametrize("high", [0, HIGH, 0xFFFFFFFF << 32])
+@pytest.mark.parametrize("family", [each for each in range(64) if each not in FAMILIES])
+def test_sockets_of_families_that_few_programs_need_are_refused(family, high):
+    for profile in (CONFINED, SEALED, default_profile(NAMES)):
+        for kind in (1, 2, 3, 5):
+            assert answer(profile, "socket", family | high, kind) == REFUSED
+            assert answer(profile, "socketpair", family | high, kind) == REFUSED
+
+
 @pytest.mark.parametrize("high", [0, HIGH])
-@pytest.mark.parametrize("family", [38, 40])  # AF_ALG, AF_VSOCK
-def test_sockets_of_the_hypervisor_and_the_kernels_ciphers_are_refused(family, high):
-    for name in ("socket", "socketpair"):
-        assert answer(CONFINED, name, family | high, 1) == REFUSED
-        assert answer(SEALED, name, family | high, 1) == REFUSED
-        assert answer(CONFINED, name, 1 | high, 1) == ALLOW
-    assert answer(CONFINED, "socket", 17, 3) == ALLOW  # packets: CAP_NET_RAW decides
+def test_ordinary_sockets_are_allowed(high):
+    for family in (1, 2, 10):
+        for kind in (1, 2, 3, 5):
+            assert answer(CONFINED, "socket", family | high, kind) == ALLOW
+    assert answer(CONFINED, "socketpair", 1 | high, 1) == ALLOW
+
+
+@pytest.mark.parametrize("high", [0, HIGH])
+def test_packets_are_for_those_who_may_send_any(high):
+    packet, old_packet = 17, 10  # AF_PACKET; SOCK_PACKET, of which the kernel makes AF_PACKET
+    granted = default_profile({"CAP_NET_RAW"})
+    for flags in (0, 0x80800):
+        assert answer(CONFINED, "socket", packet | high, 3) == REFUSED
+        assert answer(CONFINED, "socket", 2 | high, old_packet | flags) == REFUSED
+        assert answer(granted, "socket", packet | high, 3) == ALLOW
+        assert answer(granted, "socket", 2 | high, old_packet | flags) == ALLOW
+
+
+@pytest.mark.parametrize(
+    ("capability", "protocols"),
+    [
+        ("CAP_CHOWN", {0, 4, 15}),  # ROUTE, SOCK_DIAG, KOBJECT_UEVENT
+        ("CAP_AUDIT_WRITE", {0, 4, 9, 15}),
+        ("CAP_NET_ADMIN", {0, 4, 11, 12, 15, 16}),  # CONNECTOR, NETFILTER, GENERIC
+    ],
+)
+def test_netlink_is_for_what_programs_and_capabilities_need(capability, protocols):
+    """CVE-2026-43284: NETLINK_XFRM, among others, is for nobody."""
+    profile, missing = default_profile({capability}), ERRNO | errno.EPROTONOSUPPORT
+    for high in (0, HIGH):
+        for protocol in range(32):
+            expected = ALLOW if protocol in protocols else missing
+            assert answer(profile, "socket", 16 | high, 3, protocol | high) == expected
 
 
 def test_only_personalities_without_a_hole_can_be_taken():
@@ -156,7 +192,8 @@ def test_sealed_leaves_local_sockets_and_tcp_and_udp():
     assert answer(SEALED, "socket", 1, stream) == answer(SEALED, "socketpair", 1, dgram) == ALLOW
     assert answer(SEALED, "socket", 16, raw, 0) == ALLOW  # NETLINK_ROUTE: getifaddrs(3)
     for protocol in (4, 12, 15):  # SOCK_DIAG, NETFILTER, KOBJECT_UEVENT
-        assert answer(SEALED, "socket", 16, raw, protocol) == REFUSED
+        refused = ERRNO | errno.EPROTONOSUPPORT
+        assert answer(SEALED, "socket", 16, raw, protocol) == refused
     for family in (17, 21, 29, 30, 31):  # packets, RDS, CAN, TIPC, Bluetooth
         assert answer(SEALED, "socket", family, stream) == REFUSED
 
