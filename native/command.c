@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "files.h"
+#include "forget.h"
 #include "kernel.h"
 #include "messages.h"
 
@@ -201,13 +202,19 @@ static int reap(pid_t command)
 	return ended;
 }
 
-/* PID 1: every signal is blocked, and taken here one by one. */
-static int wait_as_init(pid_t command)
+/* PID 1: every signal is blocked, and taken here one by one. The command begins when nothing in this
+ * process tells of the host any more. */
+static __attribute__((noinline)) _Noreturn void be_init(const struct plan *plan, pid_t command,
+							 const char *end)
 {
 	sigset_t all;
 	int status = -1;
 
+	if (forget_plan(plan) < 0)
+		leave(EXIT_CHRUN_FAILED);
+	forget_callers(__builtin_dwarf_cfa(), end);
 	sigfillset(&all);
+	(void)kill(command, SIGCONT); /* it may have been killed already, as is found out below */
 	while (status < 0) {
 		int signal_number = sigwaitinfo(&all, NULL);
 
@@ -216,13 +223,18 @@ static int wait_as_init(pid_t command)
 		else if (signal_number > 0) /* a group that just ended is no error */
 			(void)kill(-command, signal_number == SIGTSTP ? SIGSTOP : signal_number);
 	}
-	return status;
+	leave(status);
 }
 
 static int run_as_init(const struct command *command, struct container *c)
 {
-	pid_t pid = fork();
+	const char *end = stack_end();
+	pid_t pid;
 
+	if (!end)
+		return -ENODATA;
+	forget_calls();
+	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
@@ -230,11 +242,7 @@ static int run_as_init(const struct command *command, struct container *c)
 	/* here too, or a signal could come before the child has done it; EACCES says that it has */
 	(void)setpgid(pid, pid);
 	close(c->monitor); /* the command's copy tells what becomes of it */
-	/* PID 1's command line can be read inside; where its files lie outside is not to be */
-	memset((char *)(uintptr_t)c->scratch, '\0', strlen(c->scratch));
-	if (kill(pid, SIGCONT) < 0)
-		return -errno;
-	return wait_as_init(pid);
+	be_init(c->plan, pid, end);
 }
 
 /* The one variable that no plan can know, for it names the container. */

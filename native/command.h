@@ -24,8 +24,8 @@ struct command {
  * the clone. */
 int command_prepare(struct command *command, const struct record *exec, char **tail);
 
-/* Become the command: give -errno if that fails. With `init`, stay as its parent instead and give
- * the exit status to end with. */
+/* Become the command: give -errno if that fails. With `init`, stay as its parent instead, which does
+ * not return. */
 int command_run(const struct command *command, struct container *c);
 
 /* chrun's own exit status for a failed step: 127 and 126 are about the command. */

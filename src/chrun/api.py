@@ -5,6 +5,7 @@ Everything here is safe to call from several threads at once.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, cast, overload
@@ -231,14 +232,17 @@ def run(
 
 def _start(engine: Engine, request: RunRequest, streams: Streams) -> Running:
     streams.check()
-    init_fd = engine.init_fd
-    prepared = prepare(engine, request)
+    init_fd = engine.open_init()
     try:
-        gated = bool(request.receipt or request.require)
-        return Running(prepared, init_fd, streams, gated=gated)
-    except BaseException:
-        engine.clear_up()  # the container's directory, which is nobody's now
-        raise
+        prepared = prepare(engine, request)
+        try:
+            gated = bool(request.receipt or request.require)
+            return Running(prepared, init_fd, streams, gated=gated)
+        except BaseException:
+            engine.clear_up()  # the container's directory, which is nobody's now
+            raise
+    finally:
+        os.close(init_fd)
 
 
 def _streams(options: RunOptions, *, has_input: bool, text: bool) -> Streams:

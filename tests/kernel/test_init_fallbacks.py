@@ -224,6 +224,7 @@ def test_closing_does_not_walk_to_the_limit_of_descriptors(box):
     assert (done.returncode, done.stdout) == (0, "0\n1\n2\n")
 
 
+@needs("no sanitizer")  # which needs /proc for itself
 def test_a_container_does_not_start_when_what_is_open_cannot_be_listed():
     plan = Plan(Clone(()), (), Exec(("echo", "started"), (PATH,), False))
     hiding = 'mount -t tmpfs x /proc && exec "$@"'

@@ -39,7 +39,7 @@ def run(words: Sequence[str], root: str) -> int:
     from chrun.engine.containers import prepare
 
     engine = open_engine(root, quiet=quiet)
-    init_fd = engine.init_fd  # before there is a container that a broken installation would leave
+    init_fd = engine.open_init()  # before there is a container that a failure would leave
     prepared = prepare(engine, request)
     try:
         if not quiet:

@@ -9,7 +9,7 @@ from _thread import allocate_lock
 from chrun.errors import StoreError
 from chrun.linux.host import Host, Lack, read_first_line, read_host, surroundings
 from chrun.oci.platform import Platform, machine_platform, normalized
-from chrun.runtime.launch import open_init
+from chrun.runtime.launch import open_init, read_init
 from chrun.store.containers import clear_abandoned, create_container, remove_container
 from chrun.store.faults import store_error
 from chrun.store.layout import LAYERS_ROOM
@@ -56,7 +56,7 @@ class Engine:
         self._insecure = {*insecure, *filter(None, listed.split(","))}
         self._host: Host | None = None
         self._lock = allocate_lock()
-        self._init_fd = -1
+        self._init = b""  # the program
         self.notices = self.clear_up()
         self.kept: dict[RunRequest, tuple[object, Composed]] = {}  # engine/containers.py's
 
@@ -67,13 +67,14 @@ class Engine:
             self._host = self._read_host()
         return self._host
 
-    @property
-    def init_fd(self) -> int:
-        """A sealed descriptor of chrun-init, opened once: containers share its memory."""
+    def open_init(self) -> int:
+        """Give a sealed descriptor of chrun-init for one container, which the caller closes.
+
+        The program is read once: another version would not read the plans of this one.
+        """
         with self._lock:
-            if self._init_fd < 0:
-                self._init_fd = open_init()
-            return self._init_fd
+            self._init = self._init or read_init()
+        return open_init(self._init)
 
     def find_image(self, name: str, platform: str, room: str = LAYERS_ROOM) -> ImageRecord | None:
         """Find an image in the store; `platform` "" is the machine's."""

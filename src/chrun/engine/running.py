@@ -55,7 +55,7 @@ class Streams(Value):
 class Running:
     """A container that runs at most as long as its `with` block: leaving it early kills it.
 
-    `init_fd` is chrun-init, sealed, which all containers of a program share. With `gated` the
+    `init_fd` is chrun-init, sealed, which this container alone runs from. With `gated` the
     command stands still until `look` has looked at it.
 
     The lifeline is a pipe that chrun-init watches. Its end here closes when the block is left, and

@@ -75,20 +75,31 @@ def _memfd(name: str, kind: int) -> int:
         return os.memfd_create(name, flags)  # an older kernel: what it makes is executable
 
 
-def open_init() -> int:
-    """Give a sealed descriptor of the chrun-init program that is part of this package.
+def read_init() -> bytes:
+    """Read the chrun-init program that is part of this package.
 
-    Raises SandboxError where there is none, or programs in memory are forbidden.
+    Raises SandboxError where there is none.
     """
     path = os.path.join(_PACKAGE_DIR, _NAME)
     try:
         with open(path, "rb") as program:
-            return open_sealed(_NAME, program.read())
+            return program.read()
     except FileNotFoundError as error:
         raise SandboxError(
             f"cannot find {path}: this installation of chrun is incomplete",
             hint="install it again with pip",
         ) from error
+
+
+def open_init(program: bytes = b"") -> int:
+    """Give a sealed descriptor of the chrun-init program, for one container alone.
+
+    Seals keep the content; mode, owner and attributes of what it runs from a container can change
+    through /proc/PID/exe. `program` is what `read_init` gave. Raises SandboxError where there is
+    none, or programs in memory are forbidden.
+    """
+    try:
+        return open_sealed(_NAME, program or read_init())
     except PermissionError as error:
         raise init_refused(error) from error
 
