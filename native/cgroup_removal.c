@@ -45,15 +45,22 @@ static int find_child(int cgroup, char name[NAME_MAX + 1])
 	return length;
 }
 
-/* Kill by the one word that the kernel has for it since Linux 5.14, or one by one, which has to be
- * repeated as long as they multiply. */
-static void kill_all(int cgroup)
+static bool write_word(int cgroup, const char *name, const char *word)
+{
+	closing int fd = openat(cgroup, name, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, word, 1) == 1;
+}
+
+/* Kill by the one word that the kernel has for it since Linux 5.14. Before, one by one, which has to
+ * be repeated: they may multiply, unless their number is limited here. */
+void cgroup_kill(int cgroup)
 {
 	char processes[4096], *next = processes; /* as much as cgroups show at once */
-	closing int killing = openat(cgroup, "cgroup.kill", O_WRONLY | O_CLOEXEC);
 
-	if (killing >= 0 && write(killing, "1", 1) == 1)
+	if (write_word(cgroup, "cgroup.kill", "1"))
 		return;
+	(void)write_word(cgroup, "pids.max", "0"); /* which not every cgroup has */
 	if (read_text(cgroup, "cgroup.procs", processes, sizeof(processes)) < 0)
 		return;
 	for (char *end; (end = strchr(next, '\n')); next = end + 1) {
@@ -84,7 +91,7 @@ static int remove_deepest(int top)
 		parent = child;
 	} while (true);
 	if (child >= 0)
-		kill_all(child);
+		cgroup_kill(child);
 	error = result(unlinkat(parent, name, AT_REMOVEDIR));
 	close_descriptor(&child);
 	close(parent);
@@ -107,7 +114,7 @@ int cgroup_remove(int above, const char *name, int here)
 	int error = result(unlinkat(above, name, AT_REMOVEDIR));
 
 	for (int tries = 0; error == -EBUSY && tries < PATIENCE_MS; tries++) {
-		kill_all(here);
+		cgroup_kill(here);
 		error = remove_below(here);
 		if (!error)
 			error = result(unlinkat(above, name, AT_REMOVEDIR));

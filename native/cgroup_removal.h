@@ -6,4 +6,7 @@
  * gone, and remove them. `above` is the directory that it lies in by that name, `here` its own. */
 int cgroup_remove(int above, const char *name, int here);
 
+/* Kill what is in a cgroup, and let nothing new begin there where the kernel can see to that. */
+void cgroup_kill(int cgroup);
+
 #endif

@@ -287,6 +287,12 @@ bool cgroups_ran_out(const struct cgroups *groups)
 	return found && strtoul(found + strlen(key), NULL, 10) > 0;
 }
 
+void cgroups_kill(const struct cgroups *groups)
+{
+	for (size_t i = 0; i < groups->count; i++)
+		cgroup_kill(groups->all[i].here);
+}
+
 static int remove_one(const struct cgroups *groups, const struct cgroup *group)
 {
 	struct line name = name_of(groups, "");

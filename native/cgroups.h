@@ -40,6 +40,9 @@ int cgroups_filter_devices(struct cgroups *groups, const struct record *record, 
 /* Whether the kernel killed a process of the container for the lack of memory. */
 bool cgroups_ran_out(const struct cgroups *groups);
 
+/* Kill what is left in the cgroups, as far as one attempt goes. */
+void cgroups_kill(const struct cgroups *groups);
+
 /* Step 66: kill whatever is left in the cgroups, and remove them. */
 int cgroups_remove(struct cgroups *groups);
 

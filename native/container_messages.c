@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the first process and the reaper send to the monitor, from the clone to the end. */
 #define _GNU_SOURCE
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "ending.h"
 #include "kernel.h"
 #include "monitor_state.h"
 #include "process.h"
+#include "reaper.h"
 #include "say.h"
 
 /* Let others find the first process. A failure is harmless to the container: it only cannot be
@@ -93,6 +96,8 @@ static void take_end(struct monitor *m, int wait_status)
 	if (m->child >= 0)
 		hear_child(m);
 	m->pid = 0;
+	if (!(m->namespaces & CLONE_NEWPID))
+		cgroups_kill(&m->outside.groups); /* before the reaper kills what is left */
 	close(m->ended);
 	m->ended = -1;
 	if (!m->failed)
@@ -114,6 +119,9 @@ void reap(struct monitor *m)
 	if (m->reaper <= 0 || !gate_wait(&m->gate, m->reaper, &wait_status))
 		return;
 	m->reaper = 0;
+	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == REAPER_LEFT_SOME)
+		say_failure("end all processes of the container", NULL, "some are left",
+			    "limit their number: --pids-limit");
 	if (m->ended >= 0)
 		hear_reaper(m);
 	if (m->ended >= 0)

@@ -172,6 +172,17 @@ pid_t start_reaper(const struct plan *plan, uint64_t namespaces, struct gate *ga
 	return between;
 }
 
+bool joins(const struct plan *plan, uint64_t flag)
+{
+	struct cursor next = plan->records;
+	struct record record = { 0 };
+
+	while (plan_next(&next, &record))
+		if (record.number == STEP_JOIN && record.fields[2].number & flag)
+			return true;
+	return false;
+}
+
 int open_joined_users(const struct plan *plan)
 {
 	struct joined joined = { .count = 0 };

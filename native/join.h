@@ -3,6 +3,7 @@
 #ifndef CHRUN_JOIN_H
 #define CHRUN_JOIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -18,6 +19,9 @@ pid_t start_reaper(const struct plan *plan, uint64_t namespaces, struct gate *ga
 /* clone3(2), or clone(2) where that is missing: before Linux 5.3, and where a filter refuses it because
  * it cannot look into clone3's memory. */
 pid_t clone_process(uint64_t flags);
+
+/* Whether a plan joins a namespace of the type that a clone(2) flag stands for. */
+bool joins(const struct plan *plan, uint64_t flag);
 
 /* Open the user namespace that a plan joins; -1 when it joins none. */
 int open_joined_users(const struct plan *plan);

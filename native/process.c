@@ -8,12 +8,16 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "files.h"
 #include "kernel.h"
 #include "say.h"
 
-enum { FIELDS_FROM_STATE_TO_START = 19 }; /* of /proc/PID/stat: 3, state, to 22, starttime */
+enum {
+	FIELDS_FROM_STATE_TO_START = 19, /* of /proc/PID/stat: 3, state, to 22, starttime */
+	MOST_ROUNDS = 20000,             /* of killing what multiplies: some seconds */
+};
 
 static uint64_t read_number(const char *digits)
 {
@@ -109,26 +113,52 @@ void reap_orphans(pid_t first)
 		(void)waitpid(ended.si_pid, NULL, WNOHANG); /* which it was just said to be ready for */
 }
 
-/* One round: whoever is killed here leaves its own children for the next. */
-static bool kill_children(void)
+/* Kill what a part of the list of children names. Gives the length of the number that it cuts off,
+ * which then stands at its start. */
+static size_t kill_listed(char *pids, size_t length)
 {
-	char pids[4096];
+	size_t start = 0;
 
-	if (!knows_own_processes() ||
-	    read_text(AT_FDCWD, "/proc/thread-self/children", pids, sizeof(pids)))
-		return false; /* nobody says who they are; nor without CONFIG_PROC_CHILDREN */
-	for (const char *at = pids; *at; at += strcspn(at, " ") + 1) {
-		const char *end = strchr(at, ' ');
-
-		if (!end)
-			break; /* cut off: the rest is for the next round */
-		(void)kill((pid_t)read_number(at), SIGKILL); /* it may have ended meanwhile */
-	}
-	return true;
+	for (size_t at = 0; at < length; at++)
+		if (pids[at] == ' ') {
+			(void)kill((pid_t)read_number(pids + start), SIGKILL); /* it may have ended */
+			start = at + 1;
+		}
+	memmove(pids, pids + start, length - start);
+	return length - start;
 }
 
-void end_orphans(void)
+/* Kill all children: what they leave is inherited, for the next round. To the end of the list: it
+ * names those that have ended first. */
+static int kill_children(void)
 {
-	while (kill_children() && waitpid(-1, NULL, 0) > 0)
-		continue;
+	char pids[4096];
+	size_t kept = 0;
+	ssize_t length;
+	closing int list = result(open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC));
+
+	if (list < 0)
+		return list; /* as without CONFIG_PROC_CHILDREN */
+	while ((length = read(list, pids + kept, sizeof(pids) - kept)) > 0)
+		kept = kill_listed(pids, kept + (size_t)length);
+	return length < 0 ? -errno : 0;
+}
+
+bool end_orphans(void)
+{
+	const struct timespec moment = { 0, 200000 };
+	bool is_known = knows_own_processes();
+
+	for (int round = 0; round < MOST_ROUNDS; round++) {
+		pid_t reaped = 1;
+
+		while (reaped > 0)
+			reaped = waitpid(-1, NULL, WNOHANG);
+		if (reaped < 0)
+			return true; /* there are none */
+		if (!is_known || kill_children() < 0)
+			return false;
+		(void)nanosleep(&moment, NULL);
+	}
+	return false;
 }

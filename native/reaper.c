@@ -108,9 +108,7 @@ static _Noreturn void watch(const struct reaper *r, pid_t first)
 		if (send(SOCKET, &status, sizeof(status), MSG_NOSIGNAL) == sizeof(status))
 			(void)recv(SOCKET, &end, sizeof(end), 0); /* returns when the monitor closes it */
 	}
-	if (!has_pid_namespace(r))
-		end_orphans();
-	leave(0);
+	leave(!has_pid_namespace(r) && !end_orphans() ? REAPER_LEFT_SOME : 0);
 }
 
 static pid_t start_first(const struct reaper *r)
@@ -128,8 +126,8 @@ void run_reaper(const struct reaper *r)
 	int error = bind_to_monitor(r);
 	pid_t first;
 
-	if (!error && !has_pid_namespace(r))
-		error = adopt_orphans();
+	if (!error && !has_pid_namespace(r) && !joins(r->plan, CLONE_NEWPID))
+		error = adopt_orphans(); /* what is in a joined pid namespace ends with that */
 	first = error ? error : start_first(r);
 	if (first > 0)
 		error = hide(r);

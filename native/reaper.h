@@ -13,6 +13,9 @@
 #include "command.h"
 #include "monitor.h"
 
+/* The exit status of a reaper that could not kill all. */
+enum { REAPER_LEFT_SOME = 1 };
+
 struct reaper {
 	const struct plan *plan;
 	const struct options *options;

@@ -149,3 +149,35 @@ def test_a_group_wide_sigterm_is_the_containers_to_handle(chrun, calls_dir):
         os.killpg(monitor.pid, signal.SIGTERM)
         out, _ = monitor.communicate(timeout=20)
     assert (out, monitor.returncode) == ("caught\n", 3)
+
+
+COUNT, MOST, SECONDS = 1200, 1500, 60
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        pytest.param(("--pids-limit", str(MOST)), marks=needs("root"), id="in a cgroup"),
+        pytest.param(("--ulimit", f"nproc={MOST}:{MOST}"), marks=needs("ordinary user"), id="user"),
+        pytest.param(
+            ("--user", "54321", "--ulimit", f"nproc={MOST}:{MOST}"),
+            marks=needs("root"),
+            id="no cgroup",
+        ),
+    ],
+)
+def test_processes_that_multiply_end_with_their_container(chrun, calls_dir, limit):
+    """In the host's pid namespace the kernel ends none of them, and each leaves a child."""
+    words = (calls_dir, PROGRAM_PATH, "multiply", str(COUNT), str(SECONDS))
+    with chrun.start("run", "-q", "--pid", "host", *limit, *words) as monitor:
+        assert monitor.wait(SECONDS / 2) == 0
+    assert count_running(PROGRAM_PATH) == 0
+
+
+def count_running(program):
+    """Count the processes that run a program of a container."""
+    count = 0
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):  # it is no process, or has ended
+            count += (process / "cmdline").read_bytes().startswith(program.encode() + b"\0multiply")
+    return count

@@ -224,16 +224,31 @@ def test_closing_does_not_walk_to_the_limit_of_descriptors(box):
     assert (done.returncode, done.stdout) == (0, "0\n1\n2\n")
 
 
+def without_proc() -> list[str]:
+    """Give the words before a command for which /proc is empty."""
+    hiding = 'mount -t tmpfs x /proc && exec "$@"'
+    identity = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+    return ["unshare", *identity, "--mount", "sh", "-c", hiding, "sh"]
+
+
 @needs("no sanitizer")  # which needs /proc for itself
 def test_a_container_does_not_start_when_what_is_open_cannot_be_listed():
     plan = Plan(Clone(()), (), Exec(("echo", "started"), (PATH,), False))
-    hiding = 'mount -t tmpfs x /proc && exec "$@"'
-    wrapper = ["unshare", "--mount", "sh", "-c", hiding, "sh"]
-    if os.geteuid() != 0:
-        wrapper[1:1] = ["--user", "--map-root-user"]
     assert run_under(plan, INNER, NO_CLOSE_RANGE).stdout == "started\n"
-    done = run_under(plan, INNER, NO_CLOSE_RANGE, wrapper=wrapper)
+    done = run_under(plan, INNER, NO_CLOSE_RANGE, wrapper=without_proc())
     assert (done.returncode, done.stdout) == (125, "")
+
+
+@needs("no sanitizer")
+def test_processes_that_cannot_be_listed_are_not_left_in_silence():
+    script = "trap '' HUP; exec >/dev/null 2>&1; sleep 3 & exit 7"
+    plan = Plan(Clone(()), (), Exec(("sh", "-c", script), (PATH,), False))
+    assert (run_init(plan).returncode, run_init(plan).stderr) == (7, "")
+    done = run_init(plan, wrapper=without_proc())
+    assert done.returncode == 7
+    first, hint = done.stderr.splitlines()
+    assert first == "chrun: cannot end all processes of the container: some are left"
+    assert hint == "hint: limit their number: --pids-limit"
 
 
 @needs("root", "no sanitizer")  # which reads large pieces of files for itself

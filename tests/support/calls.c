@@ -5,6 +5,8 @@
  *     calls NUMBER ARGUMENT...
  *     calls i386 NUMBER    by int 0x80: the ABI of 32-bit programs
  *     calls stay NUMBER ARGUMENT...    in this process itself, which then stays
+ *     calls multiply COUNT SECONDS     start so many processes and end: until the time is up, each
+ *                                      has a child in its place, as long as there may be more
  *
  * A result is 0 for success, else the errno, else -n for a child that signal n ended. */
 #define _GNU_SOURCE
@@ -14,9 +16,16 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BEHIND_THE_LAST = 600, ARGUMENTS = 6, SECONDS = 5, STAY_SECONDS = 60 };
+enum {
+	BEHIND_THE_LAST = 600,
+	ARGUMENTS = 6,
+	SECONDS = 5,
+	STAY_SECONDS = 60,
+	PAUSE_NANOSECONDS = 20 * 1000 * 1000,
+};
 
 /* These end, stop or double the process that calls them, or reach the whole machine. */
 static const long untried[] = {
@@ -82,6 +91,28 @@ static void try_all(void)
 			printf("%ld %d\n", number, try_in_child(call_natively, number, useless));
 }
 
+static void live_on(time_t end)
+{
+	const struct timespec pause = { 0, PAUSE_NANOSECONDS };
+
+	while (time(NULL) < end) {
+		if (fork() > 0)
+			_exit(0);
+		nanosleep(&pause, NULL);
+	}
+	_exit(0);
+}
+
+static int multiply(long count, long seconds)
+{
+	time_t end = time(NULL) + seconds;
+
+	for (long i = 0; i < count; i++)
+		if (fork() == 0)
+			live_on(end);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	long arguments[ARGUMENTS] = { 0 };
@@ -96,6 +127,8 @@ int main(int argc, char **argv)
 		try_all();
 		return 0;
 	}
+	if (argc == 4 && !strcmp(argv[1], "multiply"))
+		return multiply(strtol(argv[2], NULL, 10), strtol(argv[3], NULL, 10));
 	long number = (long)strtoul(*word, NULL, 0);
 
 	for (int i = 0; word[i + 1] && i < ARGUMENTS; i++)

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import time
+from contextlib import suppress
 
 _NAME = "chrun-"  # what chrun-init calls its cgroups, with the container's id behind
 _PATIENCE_SECONDS = 5.0  # until what was killed has left its cgroup
@@ -61,6 +62,8 @@ def _kill_all(directory: str) -> None:
         with open(f"{directory}/cgroup.kill", "w", encoding="ascii") as file:
             file.write("1")
     except OSError:
+        with suppress(OSError), open(f"{directory}/pids.max", "w", encoding="ascii") as file:
+            file.write("0")  # they multiply no more; not every cgroup has it
         with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
             processes = file.read().split()
         for process in processes:
