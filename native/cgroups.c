@@ -273,6 +273,34 @@ int cgroups_filter_devices(struct cgroups *groups, const struct record *record, 
 	return error ? error : filter_devices(group->here, program.text, program.length);
 }
 
+/* "max" and "-1" are no limit. */
+static bool limits_cpu(const struct cgroup *group)
+{
+	char limit[MAX_BYTES];
+
+	if (read_file(group->here, "cpu.max", limit) == 0)
+		return *limit != 'm';
+	return read_file(group->here, "cpu.cfs_quota_us", limit) == 0 && *limit != '-';
+}
+
+bool cgroups_limit_cpu(const struct cgroups *groups)
+{
+	for (size_t i = 0; i < groups->count; i++)
+		if (limits_cpu(&groups->all[i]))
+			return true;
+	return false;
+}
+
+int cgroups_charge_cpu(const struct cgroups *groups, pid_t pid)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < groups->count && !error; i++)
+		if (limits_cpu(&groups->all[i]))
+			error = write_pid(groups->all[i].here, pid);
+	return error;
+}
+
 bool cgroups_ran_out(const struct cgroups *groups)
 {
 	static const char key[] = "oom_kill ";

@@ -37,6 +37,12 @@ int cgroups_limit(struct cgroups *groups, const struct record *record, pid_t pid
 /* Step 39: make a cgroup of version 2 unless it is there, and filter the use of devices in it. */
 int cgroups_filter_devices(struct cgroups *groups, const struct record *record, pid_t pid);
 
+/* Whether one of them limits the time of processors. */
+bool cgroups_limit_cpu(const struct cgroups *groups);
+
+/* Have the time that a process outside the container takes for it counted as the container's. */
+int cgroups_charge_cpu(const struct cgroups *groups, pid_t pid);
+
 /* Whether the kernel killed a process of the container for the lack of memory. */
 bool cgroups_ran_out(const struct cgroups *groups);
 

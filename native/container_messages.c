@@ -8,6 +8,7 @@
 
 #include "ending.h"
 #include "kernel.h"
+#include "listener.h"
 #include "monitor_state.h"
 #include "process.h"
 #include "reaper.h"
@@ -50,6 +51,18 @@ static void take_start(struct monitor *m, const struct message *message)
 	make_findable(m, message->number, -(int)message->failure.error);
 }
 
+/* Have the calls answered that the filter holds back. If that fails, they would. */
+static void take_listener(struct monitor *m, int listener)
+{
+	struct record filter;
+	int error = listener_take(m, listener);
+
+	if (!error || !plan_find(m->plan, STEP_SECCOMP, &filter))
+		return;
+	fail(m, filter.position, -error);
+	kill_container(m);
+}
+
 static void take_message(struct monitor *m, const struct message *message)
 {
 	switch (message->kind) {
@@ -68,7 +81,7 @@ static void take_message(struct monitor *m, const struct message *message)
 		take_streams(message, m->ends);
 		return;
 	case MESSAGE_LISTENER:
-		m->listener = message->fds[0];
+		take_listener(m, message->fds[0]);
 		return;
 	default:
 		fail(m, message->failure.position, (int)message->failure.error);

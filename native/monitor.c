@@ -16,8 +16,8 @@
 #include "gate.h"
 #include "join.h"
 #include "kernel.h"
+#include "listener.h"
 #include "messages.h"
-#include "pretend.h"
 #include "process.h"
 #include "reaper.h"
 #include "remove.h"
@@ -180,16 +180,6 @@ static void hear_gate(struct monitor *m)
 		shut_out(m, said);
 }
 
-static void hear_listener(struct monitor *m, short events)
-{
-	if (events & POLLIN) {
-		pretend_answer(m->listener, m->identity);
-		return;
-	}
-	close(m->listener); /* nobody is left whom the filter holds back */
-	m->listener = -1;
-}
-
 static void prepare_relay(const struct monitor *m, struct pollfd polls[POLLS])
 {
 	if (!m->has_terminal) {
@@ -244,7 +234,7 @@ static void wait_for_end(struct monitor *m)
 		if (polls[POLL_DEADLINE].revents)
 			deadline_pass(m);
 		if (polls[POLL_LISTENER].revents)
-			hear_listener(m, polls[POLL_LISTENER].revents);
+			listener_hear(m, polls[POLL_LISTENER].revents);
 		if (polls[POLL_GATE].revents)
 			hear_gate(m);
 		relay(m, polls);

@@ -2,13 +2,17 @@
 #define _GNU_SOURCE
 #include "pretend.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <linux/seccomp.h>
 
+#include "descriptors.h"
 #include "kernel.h"
 
 enum { ID_BITS = 31, NO_CHANGE = -1 };
@@ -62,16 +66,38 @@ static uint32_t wanted_id(const struct seccomp_data *data, const struct call *ca
 	return now;
 }
 
-static int set_identity(const struct seccomp_notif *asked, const struct call *call,
+/* ioctl(2), whose second argument C libraries do not agree on. */
+static int control(int listener, unsigned long request, void *argument)
+{
+	return result(syscall(SYS_ioctl, listener, request, argument));
+}
+
+/* Whether the call is still held back: while it is, the pid is the caller's. */
+static bool is_held(int listener, const struct seccomp_notif *asked)
+{
+	uint64_t id = asked->id;
+
+	return control(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+/* The limit that was read is the caller's own, if the call is held back still. prlimit(2) takes a
+ * pid only, so the caller may be killed now, and its number go to another process of this user's
+ * before the next line. That one gets a soft limit that is never reached, within the hard limit that
+ * it has: it may set that for itself, and only what computes in real time is limited by it at all. */
+static int set_identity(int listener, const struct seccomp_notif *asked, const struct call *call,
 			struct identity now, uint64_t hard)
 {
 	uint32_t *id = call->kind == SET_USER ? &now.user : &now.group;
 
 	*id = wanted_id(&asked->data, call, *id);
-	return *id > INT32_MAX ? -EINVAL : write_identity((pid_t)asked->pid, now, hard);
+	if (*id > INT32_MAX)
+		return -EINVAL;
+	return is_held(listener, asked) ? write_identity((pid_t)asked->pid, now, hard) : -ESRCH;
 }
 
-static void answer(const struct seccomp_notif *asked, const struct call *call,
+/* What is read of a pid that is another's by now reaches nobody: the answer is to a call that is no
+ * longer held back, and the kernel does not take it. */
+static void answer(int listener, const struct seccomp_notif *asked, const struct call *call,
 		   struct identity first, struct seccomp_notif_resp *given)
 {
 	struct identity now = first;
@@ -84,13 +110,7 @@ static void answer(const struct seccomp_notif *asked, const struct call *call,
 	else if (call->kind == TELL_GROUP)
 		given->val = now.group;
 	else
-		given->error = set_identity(asked, call, now, limit[1]);
-}
-
-/* ioctl(2), whose second argument C libraries do not agree on. */
-static int control(int listener, unsigned long request, void *argument)
-{
-	return result(syscall(SYS_ioctl, listener, request, argument));
+		given->error = set_identity(listener, asked, call, now, limit[1]);
 }
 
 void pretend_answer(int listener, struct identity first)
@@ -100,15 +120,37 @@ void pretend_answer(int listener, struct identity first)
 
 	if (control(listener, SECCOMP_IOCTL_NOTIF_RECV, &asked) < 0)
 		return; /* who asked was killed meanwhile */
-	/* Only while the call is held back does the number stand for the process that made it. */
-	if (control(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &asked.id) < 0)
-		return;
 	given.id = asked.id;
 	given.error = -ENOSYS; /* the filter holds back what is not in the table */
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
 		if (calls[i].number == asked.data.nr) {
 			given.error = 0;
-			answer(&asked, &calls[i], first, &given);
+			answer(listener, &asked, &calls[i], first, &given);
 		}
 	(void)control(listener, SECCOMP_IOCTL_NOTIF_SEND, &given); /* fails if who asked is dead */
+}
+
+/* Hold nothing but the listener: an output that stays open would be waited for. */
+static _Noreturn void answer_all(int listener, struct identity first)
+{
+	struct pollfd asking = { STDIN_FILENO, POLLIN, 0 };
+	int error = result(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+
+	if (!error)
+		error = result(dup2(listener, STDIN_FILENO));
+	if (!error)
+		error = close_from(STDIN_FILENO + 1);
+	while (!error && (poll(&asking, 1, -1) > 0 ? asking.revents & POLLIN : errno == EINTR))
+		if (asking.revents & POLLIN)
+			pretend_answer(STDIN_FILENO, first);
+	leave(0);
+}
+
+pid_t pretend_start(int listener, struct identity first)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		answer_all(listener, first);
+	return pid < 0 ? -errno : pid;
 }

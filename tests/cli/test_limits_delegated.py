@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,44 @@ def test_a_sealed_container_of_a_user_has_its_limits(run, box):
     path = files("pids.max", "pids.max")
     done = run("--isolation", "sealed", box, "cat", path)
     assert (done.stdout, done.stderr) == ("256\n", "")
+
+
+@needs("single id")
+@pytest.mark.parametrize(
+    ("limit", "controller", "answering"), [("--cpus=0.5", "cpu", 1), ("--pids-limit=20", "pids", 0)]
+)
+def test_answers_to_a_container_count_as_its_own_time(
+    chrun, no_cgroup_left, box, limit, controller, answering
+):
+    """A loop of getuid(2) has chrun-init work as much as the container does.
+
+    Where the time is limited, a process answers that is limited with the container.
+    """
+    script = "id -u; read -r end; id -u"
+    words = ("run", "-q", "-i", limit, box, "sh", "-c", script)
+    with subprocess.Popen(
+        [*delegated(), *chrun.command(*words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=chrun.env,
+    ) as monitor:
+        assert monitor.stdout.readline() == "0\n"
+        seen = places(controller)
+        (here,) = {place for place, command in seen if command == f"sh\0-c\0{script}\0"}
+        inside = [command for place, command in seen if place == here]
+        assert len([command for command in inside if command.startswith("chrun-init")]) == answering
+        assert monitor.communicate("end\n", timeout=_TIMEOUT_SECONDS)[0] == "0\n"
+    assert monitor.returncode == 0
+
+
+def places(controller):
+    """Give the cgroup and the command line of each process."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            lines = [line.split(":", 2) for line in (process / "cgroup").read_text().splitlines()]
+            trees = [place for _, names, place in lines if controller in names.split(",")]
+            place = trees[0] if trees else lines[-1][2]
+            found.append((place, (process / "cmdline").read_text(errors="replace")))
+    return found
