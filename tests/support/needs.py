@@ -157,6 +157,7 @@ IDENTITIES: dict[str, Callable[[], bool]] = {
     "virtual machine": _is_virtual,
     "systemd": _is_systemds,
     "memfd_noexec": Path("/proc/sys/vm/memfd_noexec").exists,  # Linux 6.3
+    "pids by choice": Path("/proc/sys/kernel/ns_last_pid").exists,  # CONFIG_CHECKPOINT_RESTORE
 }
 
 NEEDS: dict[str, Need] = {
