@@ -125,6 +125,14 @@ void hear_reaper(struct monitor *m)
 		take_end(m, wait_status);
 }
 
+static void say_survivors(int error)
+{
+	const char *why = error == EAGAIN ? "they multiply as quickly as they are killed" :
+					    "/proc does not list those that are left";
+
+	say_failure("end all processes of the container", NULL, why, "limit their number: --pids-limit");
+}
+
 void reap(struct monitor *m)
 {
 	int wait_status;
@@ -132,11 +140,10 @@ void reap(struct monitor *m)
 	if (m->reaper <= 0 || !gate_wait(&m->gate, m->reaper, &wait_status))
 		return;
 	m->reaper = 0;
-	if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == REAPER_LEFT_SOME)
-		say_failure("end all processes of the container", NULL, "some are left",
-			    "limit their number: --pids-limit");
 	if (m->ended >= 0)
 		hear_reaper(m);
+	else if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status))
+		say_survivors(WEXITSTATUS(wait_status));
 	if (m->ended >= 0)
 		take_end(m, wait_status);
 }

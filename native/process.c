@@ -144,7 +144,7 @@ static int kill_children(void)
 	return length < 0 ? -errno : 0;
 }
 
-bool end_orphans(void)
+int end_orphans(void)
 {
 	const struct timespec moment = { 0, 200000 };
 	bool is_known = knows_own_processes();
@@ -155,10 +155,10 @@ bool end_orphans(void)
 		while (reaped > 0)
 			reaped = waitpid(-1, NULL, WNOHANG);
 		if (reaped < 0)
-			return true; /* there are none */
+			return 0; /* there are none */
 		if (!is_known || kill_children() < 0)
-			return false;
+			return -ESRCH;
 		(void)nanosleep(&moment, NULL);
 	}
-	return false;
+	return -EAGAIN;
 }

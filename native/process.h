@@ -4,7 +4,6 @@
 #ifndef CHRUN_PROCESS_H
 #define CHRUN_PROCESS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,8 +26,8 @@ int adopt_orphans(void);
  * says is left for whoever waits for that. */
 void reap_orphans(pid_t first);
 
-/* Kill all children, and theirs as they are inherited, until there are none. False when some are left:
- * they multiply as quickly, or /proc does not list them. */
-bool end_orphans(void);
+/* Kill all children, and theirs as they are inherited, until there are none. Returns 0, -EAGAIN when
+ * they multiply as quickly as they are killed, or -ESRCH when /proc does not list those that are left. */
+int end_orphans(void);
 
 #endif

@@ -108,7 +108,7 @@ static _Noreturn void watch(const struct reaper *r, pid_t first)
 		if (send(SOCKET, &status, sizeof(status), MSG_NOSIGNAL) == sizeof(status))
 			(void)recv(SOCKET, &end, sizeof(end), 0); /* returns when the monitor closes it */
 	}
-	leave(!has_pid_namespace(r) && !end_orphans() ? REAPER_LEFT_SOME : 0);
+	leave(has_pid_namespace(r) ? 0 : -end_orphans());
 }
 
 static pid_t start_first(const struct reaper *r)

@@ -13,9 +13,6 @@
 #include "command.h"
 #include "monitor.h"
 
-/* The exit status of a reaper that could not kill all. */
-enum { REAPER_LEFT_SOME = 1 };
-
 struct reaper {
 	const struct plan *plan;
 	const struct options *options;
@@ -26,7 +23,7 @@ struct reaper {
 };
 
 /* Clone the first process, send the monitor its wait status, and wait for the end of the socket
- * before its pid is released. */
+ * before its pid is released. The exit status is 0, or the errno of end_orphans (process.h). */
 _Noreturn void run_reaper(const struct reaper *r);
 
 /* The clone(2) flags of the reaper, for a container with these namespaces. */
