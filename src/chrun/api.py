@@ -358,7 +358,8 @@ def _engine(given: str | PathLike[str]) -> Engine:
     root = absolute(path) if path else default_root()
     engine = _engines.get(root)
     if engine is None:
-        engine = _engines.setdefault(root, Engine(root, _no_progress))
+        return _engines.setdefault(root, Engine(root, _no_progress))
+    engine.reopen()
     return engine
 
 

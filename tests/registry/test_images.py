@@ -73,7 +73,7 @@ def test_what_is_kept_of_a_lookup_never_outlives_the_index(store, registry, one)
 
 
 def test_a_kept_lookup_that_was_damaged_is_made_anew(store, one):
-    for content in (b"", b"\0" * 100, b"not marshal"):
+    for content in (b"", b"\0" * 100, b"no answer"):
         store.find_image(one.reference, "linux/amd64")
         (kept,) = os.scandir(f"{store.layout.cache_dir}/images")
         with open(kept.path, "wb") as file:

@@ -44,7 +44,10 @@ def run(words: Sequence[str], root: str) -> int:
     quiet, tool, output = parsed.flag("quiet"), parsed.text("export"), parsed.text("output")
     if output and not tool:
         raise UsageError("cannot use --output without --export: a plan is printed")
-    with open_somewhere(root, lambda place: open_engine(place, quiet=quiet)) as (engine, refused):
+    with open_somewhere(root, lambda place: open_engine(place, quiet=quiet, warn=False)) as (
+        engine,
+        refused,
+    ):
         if refused:
             engine.notices += (f"{refused}; what follows is said of a temporary one",)
         composed = explain(engine, request)

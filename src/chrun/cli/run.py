@@ -38,7 +38,7 @@ def run(words: Sequence[str], root: str) -> int:
     from chrun.cli.engine import open_engine
     from chrun.engine.containers import prepare
 
-    engine = open_engine(root, quiet=quiet)
+    engine = open_engine(root, quiet=quiet, warn=False)
     init_fd = engine.open_init()  # before there is a container that a failure would leave
     prepared = prepare(engine, request)
     try:

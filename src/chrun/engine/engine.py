@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 from _thread import allocate_lock
 
@@ -10,10 +9,10 @@ from chrun.errors import StoreError
 from chrun.linux.host import Host, Lack, read_first_line, read_host, surroundings
 from chrun.oci.platform import Platform, machine_platform, normalized
 from chrun.runtime.launch import open_init, read_init
+from chrun.store.answers import find_answer, keep_answer, packed
 from chrun.store.containers import clear_abandoned, create_container, remove_container
 from chrun.store.faults import store_error
 from chrun.store.layout import LAYERS_ROOM
-from chrun.store.records import keep_answer
 from chrun.store.store import open_store
 
 TYPE_CHECKING = False
@@ -25,14 +24,11 @@ if TYPE_CHECKING:
     from chrun.engine.progress import Progress
     from chrun.engine.request import RunRequest
     from chrun.engine.users import Users
-    from chrun.linux.host import Surroundings
     from chrun.registry.client import Registry
     from chrun.store.containers import Container
     from chrun.store.records import ImageRecord
 
-    Question = tuple[int, str, Surroundings, tuple[str | int, ...]]
-
-_FORMAT = 4
+_FORMAT = 5
 
 
 class Engine:
@@ -57,8 +53,22 @@ class Engine:
         self._host: Host | None = None
         self._lock = allocate_lock()
         self._init = b""  # the program
-        self.notices = self.clear_up()
+        self.notices = self._warnings() + self.clear_up()
         self.kept: dict[RunRequest, tuple[object, Composed]] = {}  # engine/containers.py's
+
+    def reopen(self) -> None:
+        """Look at the store's path again: another user may be able to replace the store by now.
+
+        StoreError as from opening it. Without effect where all is as it was.
+        """
+        store = open_store(self.store.layout.root, create=True)
+        if store.layout != self.store.layout or store.warning != self.store.warning:
+            self.store = store
+            self.kept.clear()
+            self.notices = self._warnings()
+
+    def _warnings(self) -> tuple[str, ...]:
+        return (self.store.warning,) if self.store.warning else ()
 
     @property
     def host(self) -> Host:
@@ -146,19 +156,20 @@ class Engine:
     def _read_host(self) -> Host:
         """Ask the kernel, unless all was there when this user asked it here since it booted."""
         host = read_host()
-        question = (
+        question = packed(
             _FORMAT,
             read_first_line("/proc/sys/kernel/random/boot_id"),
             surroundings(),
             tuple(getattr(host, field) for field in Host.fields if field != "lacks"),
         )
-        path = self.store.layout.host_answer_path
-        if _is_kept(path, question):
+        layout = self.store.layout
+        # What was missing is asked for again each time: somebody may have mended it.
+        if find_answer(layout, layout.host_answer_path, question) is not None:
             return host
         lacks = self.probe(host)
         # Nobody can tell one filter of system calls from another: no answer holds for the next.
         if not lacks and not host.filtered:
-            keep_answer(path, marshal.dumps(question))
+            keep_answer(layout, layout.host_answer_path, question, b"")
         return host.replace(lacks=lacks)
 
     def probe(self, host: Host) -> tuple[Lack, ...]:
@@ -196,21 +207,6 @@ def release(directory: str) -> None:
         from chrun.linux.cgroup_removal import remove_cgroups
 
         remove_cgroups(list_path)
-
-
-def _is_kept(path: str, question: Question) -> bool:
-    """Say whether this machine was asked before and nothing was missing.
-
-    What was missing is asked for again each time: somebody may have mended it.
-    """
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-        # The store is its user's alone, as open_store checks.
-        kept: Question = marshal.loads(content)  # noqa: S302
-    except (OSError, ValueError, TypeError, EOFError):  # none, or written by another Python
-        return False
-    return kept == question
 
 
 def _platform(text: str) -> Platform:

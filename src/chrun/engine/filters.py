@@ -6,13 +6,12 @@ the store for as long as chrun's own lists are the files that it was made from.
 
 from __future__ import annotations
 
-import marshal
 import os
 
 from chrun.errors import UnsupportedError
 from chrun.oci.spec import count_ids
 from chrun.runtime.steps import Seccomp
-from chrun.store.records import keep_answer
+from chrun.store.answers import checksum, find_answer, keep_answer, packed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
     from chrun.oci.spec import Spec
     from chrun.store.layout import Layout
 
-    Question = tuple[object, ...]
-    Fields = tuple[tuple[bytes, str, str, bool], ...]
-    Kept = tuple[Question, Fields, int]
+    Made = tuple[tuple[bytes, str, str, bool], ...]
 
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 _SOURCES = (
@@ -35,7 +32,6 @@ _SOURCES = (
     "oci/seccomp/profile.py",
 )
 _SLOTS = 64  # files in the store's cache; two questions that meet in one are answered in turn
-_PRIME = (1 << 61) - 1
 # Programs of an ABI of the machine that the filter knows no numbers of would be killed at once
 _FOREIGN = {("x86_64", "386"), ("aarch64", "arm")}
 
@@ -61,16 +57,16 @@ def plan_filters(
     sets = spec.process.capabilities
     bounding = None if sets is None else sets.bounding
     sources = _signature()
-    question = (
+    question = packed(
         sources, host.machine, host.kernel, spec.seccomp, spec.sealed, single_id, asks, bounding,
     )  # fmt: skip
-    path = layout.filter_path(_checksum(marshal.dumps(question)) % _SLOTS)
-    fields = _read_kept(path, question)
-    if fields is None:
+    path = layout.filter_path(checksum(question) % _SLOTS)
+    made = _find_kept(layout, path, question)
+    if made is None:
         from chrun.engine.seccomp import make_filters
 
         try:
-            fields = make_filters(
+            made = make_filters(
                 host.machine,
                 host.kernel,
                 spec.seccomp,
@@ -84,8 +80,8 @@ def plan_filters(
                 raise
             return (), (str(error),)
         if sources:
-            keep_answer(path, marshal.dumps((question, fields, _checksum_of(fields))))
-    return tuple(Seccomp(*step) for step in fields), ()
+            keep_answer(layout, path, question, packed(*made))
+    return tuple(Seccomp(*step) for step in made), ()
 
 
 def profile_json(host: Host, spec: Spec) -> dict[str, object]:
@@ -116,25 +112,17 @@ def _signature() -> tuple[int, ...]:
     return tuple(number for status in statuses for number in (status.st_ctime_ns, status.st_size))
 
 
-def _read_kept(path: str, question: Question) -> Fields | None:
-    """Read what was kept for exactly this question, unless it is damaged.
-
-    Nobody but the user of the store can have written it, as open_store checks.
-    """
-    try:
-        with open(path, "rb") as file:
-            kept: Kept = marshal.loads(file.read())  # noqa: S302
-        asked, fields, checksum = kept
-        is_whole = asked == question and checksum == _checksum_of(fields)
-    except (OSError, ValueError, TypeError, EOFError):
+def _find_kept(layout: Layout, path: str, question: bytes) -> Made | None:
+    """Find what was kept for exactly this question."""
+    answer = find_answer(layout, path, question)
+    if answer is None:
         return None
-    return fields if is_whole else None
-
-
-def _checksum_of(fields: Fields) -> int:
-    return _checksum(b"".join(program for program, *_ in fields))
-
-
-def _checksum(content: bytes) -> int:
-    """Tell whole bytes from those that a machine lost half of; hashlib is slow to import."""
-    return int.from_bytes(content, "little") % _PRIME
+    made: list[tuple[bytes, str, str, bool]] = []
+    try:
+        while not answer.at_end:
+            step = answer.fields()
+            made.append((step.data(), step.text(), step.text(), bool(step.number())))
+            step.end()
+    except ValueError:  # of another version of chrun
+        return None
+    return tuple(made)

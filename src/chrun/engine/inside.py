@@ -7,7 +7,6 @@ dies with this one, whatever ends it.
 
 from __future__ import annotations
 
-import marshal
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from chrun.runtime.launch import REPORT_BYTES, failure, init_refused, open_init,
 from chrun.runtime.notes import clone_notes
 from chrun.runtime.plan import Clone, Exec, Plan
 from chrun.runtime.users import OuterIdMap, map_lines
+from chrun.store.answers import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from chrun.oci.convert import IdMaps
     from chrun.store.layout import Layout
 
-    Word = str | int
-    Result = tuple[str, str, str] | Word
 
 # Nothing of the caller's environment decides what runs as root of the namespace but the places
 # where this program, too, looked for modules.
@@ -41,7 +39,7 @@ sys.path[:] = sys.argv.pop(1).split("\\n")
 from chrun.engine.worker import main
 main()
 """
-_MOST_BYTES = 1 << 16
+_MOST_BYTES = 1 << 20  # of a result: names and paths, the longest in an error
 
 
 class Inside:
@@ -57,7 +55,7 @@ class Inside:
 
         Raises what that does, and what reading `chunks` does.
         """
-        return Digest.parse(str(self._carry_out(("unpack", what, directory, media_type), chunks)))
+        return Digest.parse(self._carry_out(("unpack", what, directory, media_type), chunks))
 
     def copy_layers(self, layers: Sequence[str], root: str) -> None:
         """Copy layers over one another, as `rootfs.copy` does, with all owners; its errors."""
@@ -69,9 +67,13 @@ class Inside:
 
     def empty_trash(self) -> int:
         """Remove what was discarded, as `store.removal` does; its errors."""
-        return int(self._carry_out(("empty-trash", self._layout.root)))
+        freed = self._carry_out(("empty-trash", self._layout.root))
+        try:
+            return int(freed)
+        except ValueError as error:
+            raise _killed() from error
 
-    def _carry_out(self, task: tuple[str, ...], chunks: Iterable[bytes] = ()) -> Word:
+    def _carry_out(self, task: tuple[str, ...], chunks: Iterable[bytes] = ()) -> str:
         with _Worker(self._plan(task)) as worker:
             worker.feed(chunks)
             return worker.result()
@@ -138,18 +140,32 @@ class _Worker:
             os.close(self._input_fd)
             self._input_fd = -1
 
-    def result(self) -> Word:
+    def result(self) -> str:
         """Give what the task gave, or raise what it raised; SandboxError when there was none."""
-        said = b"".join(iter(lambda: os.read(self._output_fd, _MOST_BYTES), b""))
+        said = self._read()
         if refused := failure(self._plan, os.read(self._report_fd, REPORT_BYTES)):
             raise refused
+        fields = Fields(said)
         try:
-            result: Result = marshal.loads(said)  # noqa: S302 - a child of this process wrote it
-        except (EOFError, ValueError, TypeError) as error:
-            raise SandboxError("cannot work in a user namespace: the process was killed") from error
-        if isinstance(result, tuple):
-            raise _error(*result)
+            name, result = fields.text(), fields.text()
+            hint = fields.text() if name else ""
+            fields.end()
+        except ValueError as error:
+            raise _killed() from error
+        if name:
+            raise _error(name, result, hint)
         return result
+
+    def _read(self) -> bytes:
+        """Read what the process writes, which hostile files may have made another one."""
+        said = b""
+        while len(said) <= _MOST_BYTES and (chunk := os.read(self._output_fd, _MOST_BYTES)):
+            said += chunk
+        return said if len(said) <= _MOST_BYTES else b""
+
+
+def _killed() -> SandboxError:
+    return SandboxError("cannot work in a user namespace: the process was killed")
 
 
 def _error(name: str, message: str, hint: str) -> ChrunError:

@@ -16,6 +16,7 @@ from chrun.linux.host import read_text
 from chrun.linux.subids import RANGE_SIZE, free_ranges, whole_ranges
 from chrun.oci.convert import IdMaps
 from chrun.oci.spec import IdMapping
+from chrun.store.access import walk
 from chrun.store.faults import store_error
 from chrun.store.locks import hold, try_hold
 
@@ -45,7 +46,7 @@ class RangeClaim:
 
     def __enter__(self) -> Self:
         try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            walk(self._directory, make=True, what="the list of ids", hint="give it to root")
             self._held = hold(self._directory)
         except OSError as error:
             raise self._failure(error) from error

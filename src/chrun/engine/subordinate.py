@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 
 from chrun.linux.host import gains_nothing
 from chrun.oci.convert import IdMaps
 from chrun.oci.spec import IdMapping
-from chrun.store.records import keep_answer
+from chrun.store.answers import find_answer, keep_answer, packed
 from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from chrun.store.answers import Fields
     from chrun.store.layout import Layout
 
     Signature = tuple[int, int, int]
     Lines = tuple[tuple[int, int, int], ...]
-    Answer = tuple[Lines, Lines, str, str, str, str]
-    Question = tuple[int, int, int, bool, tuple[Signature, Signature]]
-    Kept = tuple[Question, tuple[Signature, Signature], Answer]
 
 SUBID_PATHS = "/etc/subuid", "/etc/subgid"
-_FORMAT = 2
+_FORMAT = 3
 _ABSENT = (0, 0, 0)
 
 
@@ -60,38 +57,56 @@ def find_subordinate(layout: Layout, paths: tuple[str, str] = SUBID_PATHS) -> Su
     files = (_signature(paths[0]), _signature(paths[1]))
     if not files[0][1]:  # no such file, or an empty one
         return Subordinate()
-    question = (_FORMAT, os.geteuid(), os.getegid(), gains_nothing(), files)
-    if found := _find_kept(layout.subids_answer_path, question):
+    question = packed(_FORMAT, os.geteuid(), os.getegid(), gains_nothing(), files)
+    path = layout.subids_answer_path
+    if found := _find_kept(layout, path, question):
         return found
     from chrun.engine.subid_trial import ask
 
     found = ask(layout, paths)
     if found.maps.uids or not found.expected:  # what does not work may be mended any time
-        keep_answer(layout.subids_answer_path, marshal.dumps(_kept(question, found)))
+        keep_answer(layout, path, question, _answer(found))
     return found
 
 
-def _find_kept(path: str, question: Question) -> Subordinate | None:
+def _find_kept(layout: Layout, path: str, question: bytes) -> Subordinate | None:
+    """Find an answer, unless the programs that it names were replaced."""
+    answer = find_answer(layout, path, question)
     try:
-        with open(path, "rb", buffering=0) as file:
-            # The store is its user's alone, as open_store checks.
-            kept: Kept = marshal.loads(file.read())  # noqa: S302
-        asked, programs, (uids, gids, uid_program, gid_program, why, hint) = kept
-    except (OSError, ValueError, TypeError, EOFError):  # none, or written by another Python
+        return None if answer is None else _read(answer)
+    except ValueError:  # of another version of chrun
         return None
-    if asked != question or programs != (_signature(uid_program), _signature(gid_program)):
-        return None
-    maps = IdMaps(
-        tuple(IdMapping(*line) for line in uids), tuple(IdMapping(*line) for line in gids)
-    )
-    return Subordinate(maps, (uid_program, gid_program), why, hint)
 
 
-def _kept(question: Question, found: Subordinate) -> Kept:
+def _answer(found: Subordinate) -> bytes:
     programs = found.programs
+    signatures = tuple(map(_signature, programs))
     lines = (_lines(found.maps.uids), _lines(found.maps.gids))
-    signatures = (_signature(programs[0]), _signature(programs[1]))
-    return question, signatures, (*lines, *programs, found.why, found.hint)
+    return packed(signatures, *programs, *lines, found.why, found.hint)
+
+
+def _read(answer: Fields) -> Subordinate | None:
+    """Read the fields of `_answer`."""
+    signatures = answer.fields()
+    kept = tuple(_numbers(signatures.fields()) for _ in range(2))
+    programs = (answer.text(), answer.text())
+    maps = IdMaps(_mappings(answer.fields()), _mappings(answer.fields()))
+    found = Subordinate(maps, programs, answer.text(), answer.text())
+    answer.end()
+    return found if kept == tuple(map(_signature, programs)) else None
+
+
+def _mappings(lines: Fields) -> tuple[IdMapping, ...]:
+    found: list[IdMapping] = []
+    while not lines.at_end:
+        found.append(IdMapping(*_numbers(lines.fields())))
+    return tuple(found)
+
+
+def _numbers(line: Fields) -> tuple[int, int, int]:
+    numbers = line.number(), line.number(), line.number()
+    line.end()
+    return numbers
 
 
 def _lines(mappings: tuple[IdMapping, ...]) -> Lines:

@@ -5,7 +5,6 @@ What a task needs comes as words and on standard input; `engine/inside.py` start
 
 from __future__ import annotations
 
-import marshal
 import os
 import sys
 
@@ -15,6 +14,7 @@ from chrun.layers.owners import Owners
 from chrun.layers.unpack import unpack_archive, unpack_layer
 from chrun.rootfs.copy import copy_layers
 from chrun.rootfs.subtree import copy_subtree
+from chrun.store.answers import packed
 from chrun.store.layout import Layout
 from chrun.store.removal import empty_trash
 
@@ -29,24 +29,24 @@ def main() -> None:
     """Do the task that the command line names and say what came of it."""
     os.umask(0o022)
     try:
-        result: str | int | tuple[str, str, str] = _carry_out(*sys.argv[1:])
+        result: tuple[str, ...] = ("", _carry_out(*sys.argv[1:]))  # no error, and what came of it
     except ChrunError as error:
         result = (type(error).__name__, str(error), error.hint)
     with os.fdopen(1, "wb") as said:
-        said.write(marshal.dumps(result))
+        said.write(packed(*result))
 
 
-def _carry_out(task: str, *words: str) -> str | int:
+def _carry_out(task: str, *words: str) -> str:
     match task, words:
         case "unpack", (what, directory, media_type):
             return _unpack(what, directory, media_type)
         case "copy", (root, *layers):
             copy_layers(layers, root)
-            return 0
+            return ""
         case "copy-subtree", (path, target, *layers):
-            return copy_subtree(layers, path, target)
+            return "copied" if copy_subtree(layers, path, target) else ""
         case "empty-trash", (root,):
-            return empty_trash(Layout(root))
+            return str(empty_trash(Layout(root)))
         case _:
             raise ValueError(f"no such task: {task}")
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 
 from chrun.errors import ContainerExistsError, UsageError
+from chrun.store.access import make_directory, open_own
 from chrun.store.faults import store_error
 from chrun.store.locks import hold, try_hold
 from chrun.values import Value
@@ -110,8 +111,8 @@ def save_spec(container: Container, spec: Mapping[str, object]) -> None:
 
     path = f"{container.directory}/config.json"
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(spec, file, indent=1)
+        with open_own(path) as file:
+            file.write(json.dumps(spec, indent=1).encode())
     except OSError as error:
         raise store_error(f"write {path}", error) from error
 
@@ -169,9 +170,8 @@ def _furnish(directory: str, image_id: str, *, keep: bool, overlay: bool) -> Non
     if image_id:
         os.symlink(image_id, f"{directory}/image")
     if overlay:
-        os.mkdir(f"{directory}/work", 0o700)
-        os.mkdir(f"{directory}/upper")
-        os.chmod(f"{directory}/upper", _ROOT_MODE)  # whatever the umask
+        make_directory(f"{directory}/work")
+        make_directory(f"{directory}/upper", _ROOT_MODE)
 
 
 def _make_locked(layout: Layout) -> tuple[str, int]:

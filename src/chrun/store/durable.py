@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
+from chrun.store.access import open_own
+
 
 def write_synced(path: str, content: bytes) -> None:
     """Write a file and have it on the disk before this returns."""
-    with open(path, "wb") as file:
+    with open_own(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

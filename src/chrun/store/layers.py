@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
+from chrun.store.access import make_directory
 from chrun.store.durable import sync_directory
 from chrun.store.layout import LAYERS_ROOM
 from chrun.store.removal import discard
@@ -41,7 +42,8 @@ def adopt_layer(layout: Layout, diff_id: Digest, tree_dir: str) -> None:
         discard(layout, tree_dir)
         return
     if layout.room != LAYERS_ROOM:
-        os.makedirs(layout.layers_dir, mode=0o700, exist_ok=True)
+        make_directory(layout.owned_dir)
+        make_directory(layout.layers_dir)
     try:
         os.rename(tree_dir, layout.layer_dir(diff_id))
     except OSError as error:

@@ -53,11 +53,13 @@ LAYERS_ROOM = "layers"
 class Layout(Value):
     """The paths below one data directory, `root`, which is absolute.
 
-    `room` is the one of its directories of layers that is meant.
+    `room` is the one of its directories of layers that is meant. Answers that were cached are used
+    only where it `keeps_answers`: no other user could replace the store.
     """
 
     root: str
     room: str = LAYERS_ROOM
+    keeps_answers: bool = True
 
     @property
     def directories(self) -> tuple[str, ...]:

@@ -7,24 +7,24 @@ the very file that it was drawn from.
 
 from __future__ import annotations
 
-import marshal
 import os
-import sys
 
+from chrun.errors import ContentError
 from chrun.oci.config import ImageConfig
 from chrun.oci.digest import Digest
+from chrun.store.answers import find_answer, keep_answer, packed
 from chrun.store.faults import store_error
 from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from chrun.store.answers import Fields
     from chrun.store.layout import Layout
 
     Signature = tuple[int, int, int]
-    Question = tuple[str | None, tuple[str, ...], str, str, Signature]
-    Kept = tuple[Question, tuple[str, ...], int, tuple[str, ...], tuple[str | tuple[str, ...], ...]]
 
-_TAG = sys.implementation.cache_tag  # marshal's format is an interpreter's own
+
+_PROCESS_FIELDS = ImageConfig.fields[1:]  # all texts, or tuples of texts
 
 
 class ImageRecord(Value):
@@ -57,19 +57,16 @@ def find_kept_record(layout: Layout, name: str, platform: str) -> ImageRecord | 
     """Find the answer to a question that was asked before and that still holds."""
     try:
         signature = index_signature(layout)
-        with open(_kept_path(layout, name, platform), "rb", buffering=0) as file:
-            # only the caller can have written it: open_store sees to that
-            kept: Kept = marshal.loads(file.read())  # noqa: S302
-        question, digests, size, diff_ids, process = kept
     except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, EOFError):  # written by a machine that lost power, or the like
         return None
     except OSError as error:
         raise store_error(f"read the store {layout.root}", error) from error
-    if question != _question(name, platform, signature):
+    question = _question(name, platform, signature)
+    answer = find_answer(layout, _kept_path(layout, name, platform), question)
+    try:
+        return None if answer is None else _record(layout, answer)
+    except (ValueError, ContentError):  # of another version of chrun
         return None
-    return _record(layout, digests, size, diff_ids, process)
 
 
 def keep_record(
@@ -77,34 +74,22 @@ def keep_record(
 ) -> None:
     """Keep the answer to a question; without effect where that cannot be."""
     config = record.config
-    kept: Kept = (
-        _question(name, platform, signature),
-        (
-            record.reference,
-            str(record.resolved_digest),
-            str(record.manifest_digest),
-            str(record.image_id),
-        ),
+    answer = packed(
+        record.reference,
+        str(record.resolved_digest),
+        str(record.manifest_digest),
+        str(record.image_id),
         record.size,
         tuple(map(str, config.diff_ids)),
-        tuple(getattr(config, field) for field in ImageConfig.fields[1:]),
+        *(getattr(config, field) for field in _PROCESS_FIELDS),
     )
-    keep_answer(_kept_path(layout, name, platform), marshal.dumps(kept))
+    question = _question(name, platform, signature)
+    keep_answer(layout, _kept_path(layout, name, platform), question, answer)
 
 
-def keep_answer(path: str, answer: bytes) -> None:
-    """Keep what was worked out, in one piece; without effect where that cannot be."""
-    try:
-        with open(f"{path}.{os.getpid()}", "wb") as file:
-            file.write(answer)
-        os.replace(file.name, path)
-    except OSError:  # a full disk or too long a name: the next one works it out again
-        return
-
-
-def _question(name: str, platform: str, signature: Signature) -> Question:
+def _question(name: str, platform: str, signature: Signature) -> bytes:
     """Give what an answer must have been kept for: the fields are of this version of chrun."""
-    return _TAG, ImageConfig.fields, name, platform, signature
+    return packed(_PROCESS_FIELDS, name, platform, signature)
 
 
 def _kept_path(layout: Layout, name: str, platform: str) -> str:
@@ -113,27 +98,23 @@ def _kept_path(layout: Layout, name: str, platform: str) -> str:
     return f"{layout.cache_dir}/images/{question}"
 
 
-def _record(
-    layout: Layout,
-    digests: tuple[str, ...],
-    size: int,
-    diff_ids: tuple[str, ...],
-    process: tuple[str | tuple[str, ...], ...],
-) -> ImageRecord:
-    reference, resolved, manifest, image_id = digests
-    kept = dict(zip(ImageConfig.fields[1:], process, strict=True))  # as keep_record took it apart
-    config = ImageConfig(tuple(map(_digest, diff_ids))).replace(**kept)
+def _record(layout: Layout, answer: Fields) -> ImageRecord:
+    """Read an answer in the order of `keep_record`; ValueError or ContentError if it is none."""
+    reference = answer.text()
+    resolved, manifest, image_id = (Digest.parse(answer.text()) for _ in range(3))
+    size = answer.number()
+    config = ImageConfig(tuple(map(Digest.parse, answer.texts())))
+    kept = {
+        field: answer.texts() if isinstance(getattr(config, field), tuple) else answer.text()
+        for field in _PROCESS_FIELDS
+    }
+    answer.end()
     return ImageRecord(
         reference,
-        _digest(resolved),
-        _digest(manifest),
-        _digest(image_id),
-        config,
+        resolved,
+        manifest,
+        image_id,
+        config.replace(**kept),
         tuple(map(layout.layer_dir, config.diff_ids)),
         size,
     )
-
-
-def _digest(text: str) -> Digest:
-    """Read a digest that was checked before it was kept."""
-    return Digest(*text.split(":"))

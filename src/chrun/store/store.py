@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from chrun.errors import StoreError
+from chrun.store.access import make_directory, open_own, walk
 from chrun.store.faults import store_error
 from chrun.store.layout import Layout
 from chrun.store.locks import Hold, hold
@@ -12,13 +13,14 @@ from chrun.store.records import find_kept_record, keep_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from chrun.store.access import Access
     from chrun.store.records import ImageRecord
 
 VERSION = 1
 _UNFINISHED = "being made"
-_OTHERS_MAY_WRITE = 0o022
 
 _SEARCHED_MODE = 0o755  # all users of a container pass through what an image lacks
+_READ_MODE = 0o644
 
 # What chrun mounts on in every container
 _MOUNT_POINT_DIRECTORIES = ("dev", "etc", "proc", "sys")
@@ -26,14 +28,15 @@ _MOUNT_POINT_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 
 
 class Store:
-    """An open data directory; made by `open_store`."""
+    """An open data directory; made by `open_store`. `warning` is what a user should know, or ""."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, warning: str = "") -> None:
         self.layout = layout
+        self.warning = warning
 
     def with_room(self, room: str) -> Store:
         """Give the same store, with its layers in another room."""
-        return Store(self.layout.replace(room=room))
+        return Store(self.layout.replace(room=room), self.warning)
 
     def hold(self, *, shared: bool) -> Hold:
         """Lock the whole store.
@@ -67,22 +70,39 @@ def open_store(root: str, *, create: bool) -> Store:
     """Open a data directory, or make one where there is none.
 
     StoreError when it cannot be read or made, is of a newer version, or is not a store; without
-    `create` also when it is missing. A store belongs to one user: what it keeps is believed.
+    `create` also when it is missing. A store belongs to one user: what it keeps is believed, unless
+    another user could replace it. StoreError if that is so and the caller is root.
     """
     root = os.path.abspath(root)
-    layout = Layout(root)
+    access = _reach(root, create=create)
+    layout = Layout(root, keeps_answers=access.safe)
     version = _read_version(layout)
     if version in ("", _UNFINISHED):
         if not create:
-            raise StoreError(f"cannot open the store {root}: there is none")
+            raise _missing(root)
         _make(layout)
     elif version != str(VERSION):
         raise StoreError(
             f"cannot use the store {root}: it is of version {version}, expected {VERSION}",
             hint="a newer chrun made it: use that one, or another place with --root or CHRUN_HOME",
         )
-    _check_owner(root)
-    return Store(layout)
+    return Store(layout, access.warning)
+
+
+def _reach(root: str, *, create: bool) -> Access:
+    """Look at the path of the store, and with `create` make its directory where there is none."""
+    try:
+        return walk(root, make=create)
+    except FileNotFoundError as error:
+        if create:
+            raise store_error(f"make the store {root}", error) from error
+        raise _missing(root) from error
+    except OSError as error:
+        raise store_error(f"{'make' if create else 'read'} the store {root}", error) from error
+
+
+def _missing(root: str) -> StoreError:
+    return StoreError(f"cannot open the store {root}: there is none")
 
 
 def _read_version(layout: Layout) -> str:
@@ -95,19 +115,8 @@ def _read_version(layout: Layout) -> str:
         raise store_error(f"read the store {layout.root}", error) from error
 
 
-def _check_owner(root: str) -> None:
-    status = os.stat(root)
-    if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_MAY_WRITE:
-        raise StoreError(
-            f"cannot use the store {root}: users other than uid {os.geteuid()} can write to it",
-            hint="a store belongs to one user: name another with --root or CHRUN_HOME",
-        )
-
-
 def _make(layout: Layout) -> None:
     try:
-        os.makedirs(layout.root, mode=0o700, exist_ok=True)
-        _check_owner(layout.root)
         _mark(layout)
         with hold(layout.root):
             if _read_version(layout) == _UNFINISHED:  # nobody else was quicker
@@ -135,14 +144,14 @@ def _mark(layout: Layout) -> None:
 def _fill(layout: Layout) -> None:
     """Make what a store has, also where somebody was killed doing so, and mark it as finished."""
     for directory in layout.directories:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        make_directory(directory)
     _make_mount_points(layout.mount_points_dir)
-    for path, text in (
-        (f"{layout.images_dir}/oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
-        (layout.index_path, '{"schemaVersion":2,"manifests":[]}'),
+    for path, content in (
+        (f"{layout.images_dir}/oci-layout", b'{"imageLayoutVersion":"1.0.0"}'),
+        (layout.index_path, b'{"schemaVersion":2,"manifests":[]}'),
     ):
-        with open(path, "w", encoding="ascii") as file:
-            file.write(text)
+        with open_own(path) as file:
+            file.write(content)
     marker = f"{layout.partial_dir}/marker-{os.urandom(4).hex()}"
     os.symlink(str(VERSION), marker)
     os.replace(marker, layout.marker_path)
@@ -151,9 +160,6 @@ def _fill(layout: Layout) -> None:
 def _make_mount_points(layer_dir: str) -> None:
     """Make a layer of empty directories and files; an image's own, and their modes, hide them."""
     for name in _MOUNT_POINT_DIRECTORIES:
-        directory = os.path.join(layer_dir, name)
-        os.makedirs(directory, exist_ok=True)
-        os.chmod(directory, _SEARCHED_MODE)  # whatever the umask
+        make_directory(os.path.join(layer_dir, name), _SEARCHED_MODE)
     for name in _MOUNT_POINT_FILES:
-        with open(os.path.join(layer_dir, name), "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+        open_own(os.path.join(layer_dir, name), _READ_MODE).close()

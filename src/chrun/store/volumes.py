@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from chrun.errors import NoSuchVolumeError, UsageError
+from chrun.store.access import make_directory
 from chrun.store.faults import store_error
 from chrun.store.locks import hold, try_hold
 from chrun.values import Value
@@ -67,10 +68,9 @@ def create_volume(
         return name
     staged = f"{layout.partial_dir}/volume-{os.urandom(8).hex()}{_UNFINISHED}"
     try:
-        os.makedirs(layout.volumes_dir, mode=0o700, exist_ok=True)
-        os.mkdir(staged, 0o700)
-        os.mkdir(f"{staged}/_data")
-        os.chmod(f"{staged}/_data", _DATA_MODE)  # whatever the umask
+        make_directory(layout.volumes_dir)
+        make_directory(staged)
+        make_directory(f"{staged}/_data", _DATA_MODE)
         _describe(staged, labels or {}, time, anonymous=anonymous)
         _rename_unless_there(layout, staged, name)
     except OSError as error:
