@@ -62,10 +62,13 @@ class Directories:
         self._owners = owners
         self._whiteouts = whiteouts
         self._open: dict[bytes, Directory] = {}
-        fd = os.open(top, _OPEN)
-        os.fchmod(fd, _WORKING_MODE)
-        set_owner(fd, 0, 0, owners)
-        self.top = Directory(b"", fd, _IMPLIED_MODE, 0)
+        self.top = Directory(b"", os.open(top, _OPEN), _IMPLIED_MODE, 0)
+        try:
+            os.fchmod(self.top.fd, _WORKING_MODE)
+            set_owner(self.top.fd, 0, 0, owners)
+        except BaseException:
+            self.abandon()
+            raise
 
     def close(self) -> None:
         """Settle all directories."""
@@ -152,10 +155,11 @@ class Directories:
             return self._in_place_of_whiteout(here, name)
         status = os.fstat(fd)
         mode = stat.S_IMODE(status.st_mode)
+        directory = self._keep(Directory(path, fd, mode, status.st_mtime_ns))
         # Its owner must be able to write, and set-group-id would give new files another group.
         if mode != _WORKING_MODE:
             os.fchmod(fd, _WORKING_MODE)
-        return self._keep(Directory(path, fd, mode, status.st_mtime_ns))
+        return directory
 
     def _new(self, here: Directory, name: bytes) -> Directory:
         path = here.child_path(name)
@@ -163,8 +167,9 @@ class Directories:
             raise UnsafeError(f"{shown(path)} is more than {MOST_LEVELS} levels deep")
         os.mkdir(name, _WORKING_MODE, dir_fd=here.fd)
         fd = os.open(name, _OPEN, dir_fd=here.fd)
+        directory = self._keep(Directory(path, fd, _IMPLIED_MODE, 0))
         set_owner(fd, 0, 0, self._owners)
-        return self._keep(Directory(path, fd, _IMPLIED_MODE, 0))
+        return directory
 
     def _recent(self, path: bytes) -> Directory | None:
         """Give the directory if it is open, as the one that is closed last."""
