@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from chrun.errors import UsageError
@@ -106,3 +108,62 @@ def test_nobody_loses_the_own_group_by_a_setgid_program():
 def test_an_added_group_that_the_image_has_not_is_an_error(group):
     with pytest.raises(UsageError, match="cannot join group"):
         resolve_identity("", PASSWD, GROUP, (group,))
+
+
+# What a program may read as a number though it is none here: by a sign, space, base or script
+ODD_NUMBERS = (
+    "+0", "-0", " 0", "0 ", "\t0", "+ 0", "--0", "0x0", "0X0", "0o0", "0b0", "0x", "0_0", "1e3",
+    "0.0", "0,0", "\u0660", "\uff10", "\u0966", "\u00b2", "\u00bd", "0\u0660", "\u00a00", "-1",
+    "4294967296", "-4294967296", "+4294967296", "18446744073709551616", "2147483648", "00000000000",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NUMBERS)
+def test_what_resembles_a_number_is_nobodys_name(name):
+    """CVE-2026-46680: an image called its root so, and USER with such a number ran as root."""
+    passwd = f"{name}:x:0:0:root:/root:/bin/sh\n".encode() + PASSWD
+    group = f"{name}:x:0:\n".encode() + GROUP
+    for user in (name, f"{name}:0", f"0:{name}", f"redis:{name}", f"{name}:{name}"):
+        with pytest.raises(UsageError, match=f"ids go from 0 to {(1 << 31) - 1}, written in"):
+            resolve_identity(user, passwd, group)
+    with pytest.raises(UsageError, match="cannot join group"):
+        resolve_identity("redis", passwd, group, (name,))
+
+
+@pytest.mark.parametrize("name", ["3proxy", "7zip", "e3", "x0", "beef", "_0", "u0", "0day"])
+def test_a_name_may_have_digits_in_it(name):
+    passwd, group = f"{name}:x:7:8::/:\n".encode(), f"{name}:x:9:\n".encode()
+    assert resolve_identity(name, passwd, group).uid == 7
+    assert resolve_identity(f"{name}:{name}", passwd, group, (name,)).gid == 9
+
+
+SIZE = 1 << 20  # bytes; tests/attacks/test_accounts.py has as many as are ever read
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\n", b":", b":::::::\n", b"x:x:1:1::/:\n", b"a", b"redis,", b",", b"\xff", b"g:x:1:redis\n"],
+)
+def test_account_files_of_any_content_take_little_memory(line):
+    """CVE-2026-47262, -61801, -135844: millions of lines, or one that never ends."""
+    content = line * (SIZE // len(line))
+    account = b"redis:x:9:9::/:\n"
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError, match="not in the image's /etc/passwd"):
+            resolve_identity("nobody", content, b"")
+        for group in (content, b"g:x:1:" + content):
+            assert resolve_identity("redis", account, group).uid == 9
+        _size, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 * SIZE
+
+
+def test_more_groups_than_a_process_can_have_are_an_error():
+    """CVE-2026-135844: setgroups(2) takes 65536 of them."""
+    lines = [f"g:x:{number}:redis\n".encode() for number in range(1 << 16)]
+    assert len(resolve_identity("redis", PASSWD, b"".join(lines)).groups) == 1 << 16
+    lines.append(b"g:x:65536:redis\n")
+    with pytest.raises(UsageError, match="it is in 65537 groups, expected at most 65536"):
+        resolve_identity("redis", PASSWD, b"".join(lines))
