@@ -183,7 +183,11 @@ def _checked(image: str, words: tuple[str, ...]) -> tuple[str, ...]:
 def _environment(
     config: ImageConfig, options: RunOptions, rung: Rung, identity: Identity
 ) -> tuple[str, ...]:
-    """Later definitions win: defaults, the image's, the user's; in order of first appearance."""
+    """Later definitions win: defaults, the image's, the user's; in order of first appearance.
+
+    An entry of an image's without a name or without "=" defines nothing, and stands for no variable
+    of the caller's (CVE-2026-57231).
+    """
     defaults = [f"PATH={DEFAULT_PATH}"]
     if rung != "chroot":
         defaults.append("HOSTNAME=%h")  # chrun-init puts the host name in: plans hold no ids
@@ -191,8 +195,9 @@ def _environment(
         defaults.append("TERM=xterm")
     variables: dict[str, str] = {}
     for entry in (*defaults, *config.env, *options.env):
-        name, _, content = entry.partition("=")
-        variables[name] = content
+        name, equals, content = entry.partition("=")
+        if name and equals:
+            variables[name] = content
     variables.setdefault("HOME", identity.home)
     return tuple(f"{name}={content}" for name, content in variables.items())
 
@@ -229,13 +234,17 @@ def _still_shut(options: SecurityOptions, paths: tuple[str, ...]) -> tuple[str, 
         return ()
     if not options.unmasked:
         return paths
+    return tuple(
+        path for path in paths if not any(_matches(path, pattern) for pattern in options.unmasked)
+    )
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Compare component by component: "/sys*" opens nothing below /sys, nor does "/*"."""
     from fnmatch import fnmatchcase
 
-    return tuple(
-        path
-        for path in paths
-        if not any(fnmatchcase(path, pattern) for pattern in options.unmasked)
-    )
+    names, patterns = path.split("/"), pattern.split("/")
+    return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 
 
 def _own_namespaces(options: NamespaceOptions, maps: IdMaps) -> tuple[str, ...]:

@@ -40,6 +40,23 @@ def test_a_path_lies_on_the_deepest_mount_around_it():
     assert find_mount("/").mount_point == "/"
 
 
+@needs("userns")
+def test_a_directory_is_not_below_one_whose_name_its_own_begins_with(tmp_path):
+    """CVE-2026-48785, CVE-2026-47215: /scratch2 is not in /scratch."""
+    script = (
+        "import os, sys; from chrun.linux.mountinfo import find_mount, mount_points_below; "
+        "top = sys.argv[1]; [os.mkdir(f'{top}/{name}') for name in ('scratch', 'scratch2')]; "
+        "mount = lambda name: os.system(f'mount -t tmpfs none {top}/{name}'); "
+        "mount('scratch'); assert find_mount(f'{top}/scratch').mount_point == f'{top}/scratch'; "
+        "assert find_mount(f'{top}/scratch2').mount_point != f'{top}/scratch'; "
+        "mount('scratch2'); os.mkdir(f'{top}/scratch2/in'); mount('scratch2/in'); "
+        "assert mount_points_below(f'{top}/scratch') == (); "
+        "assert mount_points_below(f'{top}/scratch2') == (f'{top}/scratch2/in',)"
+    )
+    inside = ["unshare", "--user", "--map-root-user", "--mount"]
+    subprocess.run([*inside, sys.executable, "-c", script, tmp_path], check=True)
+
+
 def test_a_mount_point_may_have_any_character_in_its_name():
     name = "/m\r\v\f\x1c\x85\u2028x"  # each but the x ends a line for str.splitlines
     (entry,) = parse_mountinfo(f"1 2 0:3 / {name} rw - tmpfs none rw\n")

@@ -9,7 +9,7 @@ import pytest
 from chrun.errors import UsageError
 from chrun.oci.config import ImageConfig
 from chrun.oci.convert import DEFAULT_PATH, Identity, IdMaps, make_spec
-from chrun.oci.options import RunOptions
+from chrun.oci.options import RunOptions, SecurityOptions
 from chrun.oci.spec import Device, IdMapping, SpecMount
 
 
@@ -63,6 +63,13 @@ def test_an_emptied_entrypoint_without_arguments_is_an_error():
 def test_the_environment_is_defaults_then_the_images_then_the_users():
     env = spec(IMAGE, env=("A=2", "B=3=4")).process.env
     assert env == ("PATH=/x", "HOSTNAME=%h", "A=2", "B=3=4", "HOME=/root")
+
+
+def test_what_defines_nothing_is_left_out_and_the_last_definition_wins():
+    """CVE-2026-57231: an entry without "=" is no request for a variable of the caller's."""
+    listed = ("FOO", "*", "A*", "PATH", "HOME", "", "=x", "=", "B=1", "B", "B=2", "C=", "*=y")
+    env = spec(ImageConfig((), command=("sh",), env=listed)).process.env
+    assert env == (f"PATH={DEFAULT_PATH}", "HOSTNAME=%h", "B=2", "C=", "*=y", "HOME=/root")
 
 
 def test_home_is_the_users_unless_somebody_sets_it():
@@ -130,3 +137,28 @@ def test_the_spec_is_written_in_the_runtime_specs_words():
     assert {"type": "pid"} in written["linux"]["namespaces"]
     assert written["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 1000, "size": 1}]
     assert {"destination", "type", "source", "options"} == set(written["mounts"][0])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "opened"),
+    [
+        ("/proc/kcore", {"/proc/kcore"}),
+        ("/proc/s*", {"/proc/scsi", "/proc/sched_debug", "/proc/sys", "/proc/sysrq-trigger"}),
+        ("/sys/devices/virtual/powercap", {"/sys/devices/virtual/powercap"}),
+        ("/sys/devices/*/powercap", {"/sys/devices/virtual/powercap"}),
+        ("/sys/devices/*", set()),
+        ("/sys*", set()),
+        ("/*", set()),
+        ("*", set()),
+        ("/proc", set()),
+        ("/proc/kco", set()),
+        ("/proc/kcore2", set()),
+        ("/proc/keys/x", set()),
+    ],
+)
+def test_what_is_opened_is_compared_component_by_component(pattern, opened):
+    """CVE-2026-48785, CVE-2026-47215: a pattern is no beginning of a path."""
+    usual = spec()
+    made = spec(security=SecurityOptions(unmasked=(pattern,)))
+    hidden = {*usual.masked_paths, *usual.readonly_paths}
+    assert hidden - {*made.masked_paths, *made.readonly_paths} == opened
