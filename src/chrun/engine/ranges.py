@@ -46,7 +46,7 @@ class RangeClaim:
 
     def __enter__(self) -> Self:
         try:
-            walk(self._directory, make=True, what="the list of ids", hint="give it to root")
+            walk(self._directory, make=True, what="the list of ids", hint="remove it")
             self._held = hold(self._directory)
         except OSError as error:
             raise self._failure(error) from error

@@ -14,6 +14,7 @@ from chrun.errors import StoreError, UnsupportedError
 from chrun.oci.spec import IdMapping
 from chrun.store.containers import create_container, remove_container
 from chrun.store.store import open_store
+from tests.support.needs import needs
 
 
 @pytest.fixture
@@ -118,3 +119,24 @@ def test_what_is_no_record_is_left_alone(given, name):
     Path(taken_dir(given), name).touch()
     assert claim(given) == FIRST
     assert Path(taken_dir(given), name).exists()
+
+
+@needs("root")
+def test_a_list_of_ids_that_another_user_could_replace_is_not_believed(given):
+    """Such a user could have a container share the ids of another."""
+    above = f"{os.path.dirname(given[0])}/above"
+    before = os.umask(0)
+    try:
+        with RangeClaim(f"{above}/taken", given):
+            pass
+    finally:
+        os.umask(before)
+    for path in (above, f"{above}/taken"):
+        assert os.stat(path).st_mode & 0o777 == 0o700
+        os.chown(path, 1234, 1234)
+        with (
+            pytest.raises(StoreError, match=f"cannot use the list of ids {above}/taken: "),
+            RangeClaim(f"{above}/taken", given),
+        ):
+            pass
+        os.chown(path, 0, 0)
