@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 REGULAR, HARD_LINK, SYMLINK, CHARACTER_DEVICE = b"0", b"1", b"2", b"3"
 BLOCK_DEVICE, DIRECTORY, FIFO = b"4", b"5", b"6"
 
-_BLOCK = 512
-_ZEROS = bytes(_BLOCK)
+BLOCK_BYTES = 512
+_ZEROS = bytes(BLOCK_BYTES)
 # name, mode, uid, gid, size, mtime, checksum, kind, link, magic, major, minor, prefix, star's magic
 _HEADER = Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s8x4s")
 _CHECKSUM_AT, _CHECKSUM_END = 148, 156
@@ -91,14 +91,25 @@ def entries(stream: Stream, most_entries: int) -> Iterator[Entry]:
     raise UnsafeError(f"it has more than {most_entries} entries")
 
 
+def is_header(block: bytes) -> bool:
+    """Say whether a block is an entry's header, as its checksum tells."""
+    if len(block) < BLOCK_BYTES or block == _ZEROS:
+        return False
+    try:
+        _check(block, block[_CHECKSUM_AT:_CHECKSUM_END])
+    except MalformedError:
+        return False
+    return True
+
+
 def _next_header(stream: Stream) -> bytes:
     """Give the next block; b"" at the archive's end."""
     if stream.at_end():
         return b""
-    block = stream.read(_BLOCK)
+    block = stream.read(BLOCK_BYTES)
     if block != _ZEROS:
         return block
-    if not stream.at_end() and stream.read(_BLOCK) != _ZEROS:
+    if not stream.at_end() and stream.read(BLOCK_BYTES) != _ZEROS:
         raise MalformedError("the tar archive goes on behind a block of zeros")
     return b""
 
@@ -131,7 +142,7 @@ def _check(block: bytes, checksum: bytes) -> None:
 
     The lower half of an Adler-32 is that sum plus one, modulo a prime, and is computed in C.
     """
-    if checksum.strip(_BLANKS + _DIGITS):
+    if checksum.strip(_BLANKS + _DIGITS) or not checksum.strip(_BLANKS):
         raise MalformedError(_NO_TAR)
     expected = _number(checksum)
     adler = adler32(block[_CHECKSUM_END:], adler32(b" " * 8, adler32(block[:_CHECKSUM_AT])))
@@ -156,7 +167,7 @@ def _number(field: bytes) -> int:
 
 
 def _padded(size: int) -> int:
-    return size + -size % _BLOCK
+    return size + -size % BLOCK_BYTES
 
 
 def _describe(
