@@ -66,7 +66,8 @@ class Chrun:
 
     def layers(self) -> list[Path]:
         """Give the directories of all unpacked layers, whomever their files belong to."""
-        return sorted((*self.home.glob("layers/*"), *self.home.glob("owned/*/*")))
+        rooms = ("layers/*", "owned/*/*", "archived/*/*")
+        return sorted(path for room in rooms for path in self.home.glob(room))
 
     def leftovers(self) -> list[str]:
         """Give what containers and fetches left in the data directory."""

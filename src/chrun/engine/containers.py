@@ -294,8 +294,8 @@ def _ensure_image(engine: Engine, request: RunRequest, users: Users) -> None:
 def _ensure_pulled(engine: Engine, request: RunRequest, name: str, users: Users) -> None:
     if request.pull != "always":
         record = engine.find_image(name, request.platform, users.room)
-        if record and not engine.host.privileged:
-            engine.complete(record, users)  # it may have been pulled for other users' ids
+        if record:
+            engine.complete(record, users)  # it may have been pulled for other ids or privileges
         if record or request.pull == "never":
             return
     engine.pull(name, request.platform, users)

@@ -39,9 +39,12 @@ class Subordinate(Value):
 
     @property
     def room(self) -> str:
-        """Where layers lie that belong to these ids: other maps need another place."""
+        """Where layers lie that belong to these ids: other maps need another place.
+
+        The caller's own are among them: who has several groups may be in another one next time.
+        """
         uids, gids = (
-            "+".join(f"{mapping.host_id}x{mapping.size}" for mapping in mappings[1:])
+            "+".join(f"{mapping.host_id}x{mapping.size}" for mapping in mappings)
             for mappings in (self.maps.uids, self.maps.gids)
         )
         return f"owned/{uids},{gids}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chrun.engine.isolation import notice
 from chrun.errors import UnsupportedError, UsageError
+from chrun.linux.host import has_all_ids
 from chrun.oci.convert import IdMaps
 from chrun.oci.spec import IdMapping, count_ids
 from chrun.store.layout import LAYERS_ROOM
@@ -66,7 +67,7 @@ def choose_users(host: Host, layout: Layout, wanted: str, rung: Rung) -> Users:
     if rung == "chroot":
         if wanted not in {"", "host"}:
             raise UsageError(f"cannot use --userns {wanted} with --isolation chroot")
-        return Users("host")
+        return Users("host", room=_own_room(host))
     if host.privileged:
         return _choose_for_root(wanted)
     if wanted == "host":
@@ -75,10 +76,23 @@ def choose_users(host: Host, layout: Layout, wanted: str, rung: Rung) -> Users:
             hint="run it as root",
         )
     if wanted == "single":
-        return Users("single")
+        return Users("single", room=_own_room(host))
     from chrun.engine.subordinate import find_subordinate
 
-    return choose_for_user(find_subordinate(layout), wanted)
+    users = choose_for_user(find_subordinate(layout), wanted)
+    return users if users.kind == "subuid" else users.replace(room=_own_room(host))
+
+
+def _own_room(host: Host) -> str:
+    """Give the room for what this user unpacks without a user namespace.
+
+    Root may use one store with more privileges and with fewer. Layers that were unpacked with fewer
+    lack owners, or the marks by which the kernel sees for root what a layer takes away; with more,
+    they would show what is private, or was removed.
+    """
+    if host.uid or host.privileged:
+        return LAYERS_ROOM
+    return "owned/root-unprivileged" if has_all_ids() else "owned/root-mapped"
 
 
 def _choose_for_root(wanted: str) -> Users:

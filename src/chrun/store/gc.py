@@ -77,7 +77,7 @@ class _Roots:
                 return
 
     def add_image(self, image_id: Digest) -> None:
-        """Add a configuration and its layers; what an archive became has the layer's own ID."""
+        """Add a configuration and its layers; what an archive became has no configuration."""
         self.blobs.add(image_id)
         self.layers.add(image_id)
         if has_blob(self.layout, image_id):

@@ -1,6 +1,7 @@
 """Unpacked layers: a directory each, named after its diff ID.
 
-One layer may be in several rooms, by whom its files belong to on the disk.
+One layer may be in several rooms, by whom its files belong to on the disk. What an archive became
+lies in a room of its own: in archives, names that begin with `.wh.` take nothing away.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ def has_layer(layout: Layout, diff_id: Digest) -> bool:
 
 def rooms_of(layout: Layout) -> tuple[Layout, ...]:
     """Give the same store once for each room that it has layers in."""
-    try:
-        owned = os.listdir(layout.owned_dir)
-    except FileNotFoundError:
-        owned = []
-    names = (LAYERS_ROOM, *(f"{os.path.basename(layout.owned_dir)}/{name}" for name in owned))
+    names = [LAYERS_ROOM]
+    for parent in (layout.owned_dir, layout.archived_dir):
+        try:
+            names += (f"{os.path.basename(parent)}/{name}" for name in os.listdir(parent))
+        except FileNotFoundError:
+            continue
     return tuple(layout.replace(room=name) for name in names)
 
 

@@ -4,10 +4,11 @@ chrun-store         -> its version; deletion happens only below a directory that
 images/             an OCI image layout: oci-layout, index.json, blobs/
 layers/DIFF-ID/     unpacked layers, shared by every image that has them
 owned/MAP/DIFF-ID/  the same, with files that belong to subordinate ids; made when first needed
+archived/...        what archives on this machine were unpacked to, for either; when needed
 containers/ID/      image -> what it stands on, upper/, work/; locked while it lives
 names/NAME          -> container ID
 volumes/NAME/       _data/, what containers see, and volume.json; made with the first volume
-archives/KEY        -> the layer that an archive on this machine was unpacked to
+archives/KEY        -> what, in archived/, an archive on this machine was unpacked to
 partial/            what is being fetched and unpacked
 locks/DIGEST        who is fetching, or counting on, a blob or layer
 trash/              what has lost its name and is being removed
@@ -48,6 +49,7 @@ _DIRECTORIES = (
 
 
 LAYERS_ROOM = "layers"
+_ARCHIVED = "archived"
 
 
 class Layout(Value):
@@ -103,6 +105,16 @@ class Layout(Value):
     def owned_dir(self) -> str:
         """The directory of the rooms whose layers belong to subordinate ids, one a map."""
         return f"{self.root}/owned"
+
+    @property
+    def archived_dir(self) -> str:
+        """The directory of the rooms for archives, one for each that layers have."""
+        return f"{self.root}/{_ARCHIVED}"
+
+    @property
+    def archived(self) -> Layout:
+        """The same store with the room for archives: what one became is no image's layer."""
+        return self.replace(room=f"{_ARCHIVED}/{os.path.basename(self.room)}")
 
     @property
     def containers_dir(self) -> str:

@@ -9,11 +9,13 @@ import threading
 import pytest
 
 from chrun.engine.archives import open_archive
+from chrun.engine.owners import unpack_here
 from chrun.engine.prune import prune
 from chrun.errors import ContentError, UnsafeLayerError, UsageError
 from chrun.store.containers import create_container
+from chrun.store.layers import adopt_layer, has_layer, rooms_of
 from chrun.store.store import open_store
-from tests.support.images import digest_of, tar
+from tests.support.images import digest_of, directory, tar
 from tests.support.pulls import scratch_of
 
 
@@ -53,6 +55,53 @@ def test_a_changed_archive_is_another_layer_whatever_time_it_was_given(store, tm
         os.utime(path, (1, 1))
         found.append(open_archive(store, str(path)).image_id)
     assert found[0] != found[1]
+
+
+def test_an_archive_is_not_the_layer_of_the_same_bytes(store, tmp_path):
+    tree, owned = {"etc": directory(), "etc/.wh.motd": ""}, store.with_room("owned/1x1,1x1")
+    path, packed = tmp_path / "rootfs.tar", tar(tree)
+    path.write_bytes(packed)
+    for each in (store, owned):
+        found = open_archive(each, str(path))
+        assert found.image_id == str(digest_of(packed))
+        assert found.directory != each.layout.layer_dir(digest_of(packed))
+        assert not has_layer(each.layout, digest_of(packed))
+        layer_dir = f"{store.layout.partial_dir}/new.tree"
+        os.mkdir(layer_dir)
+        adopt_layer(each.layout, digest_of(packed), layer_dir)
+        assert open_archive(each, str(path)) == found
+        assert os.listdir(f"{found.directory}/etc") == [".wh.motd"]
+        assert os.listdir(each.layout.layer_dir(digest_of(packed))) == []
+    assert len(rooms_of(store.layout)) == 4
+    assert len(prune(store).layers) == 4
+
+
+def test_an_archive_that_changes_while_it_is_read_is_not_kept(store, archive):
+    def unpack(what, chunks, directory, media_type):
+        return unpack_here(what, changing(chunks), directory, media_type)
+
+    def changing(chunks):
+        for chunk in chunks:
+            os.utime(archive, (1, 1))
+            yield chunk
+
+    with pytest.raises(ContentError, match="it changed meanwhile"):
+        open_archive(store, str(archive), unpack)
+    assert os.listdir(store.layout.archives_dir) == scratch_of(store.layout) == []
+    open_archive(store, str(archive))
+
+
+def test_an_archive_that_is_replaced_before_it_is_read_is_not_kept(store, archive, tmp_path):
+    (tmp_path / "other").write_bytes(tar({"other": "1"}))
+
+    def unpack(what, chunks, directory, media_type):
+        os.rename(tmp_path / "other", archive)
+        return unpack_here(what, chunks, directory, media_type)
+
+    with pytest.raises(ContentError, match="it changed meanwhile"):
+        open_archive(store, str(archive), unpack)
+    assert os.listdir(store.layout.archives_dir) == []
+    assert os.listdir(open_archive(store, str(archive)).directory) == ["other"]
 
 
 def test_of_many_at_once_one_unpacks(store, archive):

@@ -38,11 +38,28 @@ def test_root_shares_the_machines_ids_unless_asked(layout, wanted, kind):
     assert choose_users(ROOT, layout, wanted, "confined").kind == kind
 
 
+def test_root_with_fewer_privileges_has_layers_of_its_own(layout):
+    """What it unpacks lacks owners, or the marks of what a layer takes away."""
+    less = ROOT.replace(privileged=False, may_chroot=True)
+    rooms = {choose_users(less, layout, *asked).room for asked in (("single", "confined"),
+                                                                   ("", "chroot"))}  # fmt: skip
+    (room,) = rooms
+    assert room.startswith("owned/root-")
+    for host in (ROOT, USER):
+        assert choose_users(host, layout, "", "chroot").room == "layers"
+    assert choose_users(USER, layout, "single", "confined").room == "layers"
+
+
+def test_another_group_of_the_caller_has_layers_of_its_own():
+    other = MAPS.replace(gids=(IdMapping(0, 1002, 1), *MAPS.gids[1:]))
+    assert WORKING.room != WORKING.replace(maps=other).room
+
+
 @pytest.mark.parametrize("wanted", ["", "auto", "subuid"])
 def test_an_ordinary_user_gets_subordinate_ids_where_they_work(wanted):
     users = choose_for_user(WORKING, wanted)
     assert (users.kind, users.maps, users.programs) == ("subuid", MAPS, ("/bin/u", "/bin/g"))
-    assert users.room == "owned/100000x65536,200000x65536"
+    assert users.room == "owned/1000x1+100000x65536,1001x1+200000x65536"
     assert bool(users.notices) == (wanted == "auto")
 
 

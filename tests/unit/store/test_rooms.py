@@ -62,6 +62,16 @@ def test_the_layer_of_an_archive_stays_though_it_is_in_another_room_only(layout,
     assert not has_layer(owned, LAYER)
 
 
+def test_what_an_archive_became_has_rooms_of_its_own(layout, owned):
+    for room in (layout, owned):
+        add(room.archived)
+        assert not has_layer(room, LAYER)
+    assert set(rooms_of(layout)) == {layout, owned.archived, layout.archived}
+    os.symlink(str(LAYER), f"{layout.archives_dir}/key")
+    assert collect(layout).layers == ()
+    assert collect(layout, archives=True).layers == (LAYER, LAYER)
+
+
 def test_an_image_lies_in_the_room_that_its_store_has(store):
     other = store.with_room(ROOM)
     assert other.layout.layer_dir(LAYER).startswith(f"{store.layout.root}/{ROOM}/")
