@@ -44,6 +44,19 @@ def add(hub, name, *layers):
     return f"{hub.host}/{name}"
 
 
+@pytest.mark.parametrize("decoy", [{"x": "1"}, {"secret": "mine"}], ids=["other", "alike"])
+def test_another_images_layer_is_not_had_for_a_decoy(fresh, hub, decoy):
+    private = images.layer({"secret": PRIVATE})
+    fake = private.replace(blob=images.layer(decoy).blob)
+    own, evil = add(hub, "private", private), add(hub, "evil", fake)
+    assert fresh("run", "-q", own, "cat", "/secret").stdout == PRIVATE
+    for _ in range(2):
+        done = fresh("run", "-q", evil, "sh", "-c", _SHOW, status=125)
+        assert PRIVATE not in done.stdout + done.stderr
+        assert "has diff ID" in done.stderr
+    assert fresh("run", "-q", own, "cat", "/secret").stdout == PRIVATE
+
+
 def _with_commands(tree):
     """Give the tar of busybox with a directory, d, and a tree behind it."""
     _config, blob = images.busybox().blobs

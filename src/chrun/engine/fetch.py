@@ -3,6 +3,9 @@
 The bytes are unpacked while they arrive. Those that an earlier attempt left on the disk come
 first, through the same checks, so a transfer that broke, or a chrun that was killed, costs only
 what had not arrived.
+
+A layer that is there already, by another blob, is believed to be an image's only when the image's
+own blob was read and has its diff ID.
 """
 
 from __future__ import annotations
@@ -15,8 +18,11 @@ from typing import TYPE_CHECKING
 
 from chrun.engine.owners import unpack_here
 from chrun.errors import ContentError, DigestMismatchError, RegistryError, UnsafeLayerError
+from chrun.layers.limits import most_tar_bytes
+from chrun.layers.unpack import read_diff_id
 from chrun.oci.verify import verified
 from chrun.store.blobs import adopt_blob, has_blob
+from chrun.store.contents import has_content, note_content
 from chrun.store.durable import sync_file_system
 from chrun.store.faults import store_error
 from chrun.store.layers import adopt_layer, has_layer
@@ -26,7 +32,7 @@ from chrun.store.removal import discard
 from chrun.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from typing import IO, BinaryIO
 
     from chrun.engine.owners import Unpack
@@ -87,6 +93,8 @@ class LayerFetcher:
     def ensure(self, layer: LayerFetch) -> None:
         """Have blob and layer in the store, whole and on the disk. A no-op when they are there.
 
+        Afterwards the blob is known to contain the layer.
+
         Several may want one layer at once: who finds it missing fetches it alone, the others wait.
         RegistryError, ContentError, or StoreError when it cannot be kept.
         """
@@ -130,8 +138,11 @@ class LayerFetcher:
         return wait_hold_file(path, self._cancellation.sleep)
 
     def _is_here(self, layer: LayerFetch) -> bool:
-        return has_blob(self._layout, layer.descriptor.digest) and has_layer(
-            self._layout, layer.diff_id
+        blob = layer.descriptor.digest
+        return (
+            has_blob(self._layout, blob)
+            and has_layer(self._layout, layer.diff_id)
+            and has_content(self._layout, blob, layer.diff_id)
         )
 
     def _fetch(self, layer: LayerFetch) -> None:
@@ -145,6 +156,7 @@ class LayerFetcher:
                 raise  # nothing was damaged: what is said about the bytes is wrong
             self._progress.resuming(layer.part, str(error))
             self._transfer(layer)
+        note_content(self._layout, layer.descriptor.digest, layer.diff_id)
 
     def _unpack_kept(self, layer: LayerFetch) -> None:
         """Make a layer of the blob that is here. Other images may have it: it is only read.
@@ -178,23 +190,28 @@ class LayerFetcher:
 
     def _keep(self, layer: LayerFetch, chunks: Iterator[bytes]) -> None:
         """Read a blob, and unpack it unless another blob had the same layer in it."""
+        what = str(layer.part)
         if has_layer(self._layout, layer.diff_id):
-            _read_on(chunks)
+            most_bytes = most_tar_bytes(self._layout.layers_dir)
+            self._check(layer, chunks, lambda: read_diff_id(what, chunks, most_bytes))
             return
         tree = tree_dir(self._layout, layer.descriptor.digest)
         discard(self._layout, tree)  # of one who was killed
         os.mkdir(tree, 0o755)
         try:
-            self._unpack(layer, chunks, tree)
+            media_type = layer.descriptor.media_type
+            self._check(layer, chunks, lambda: self._unpack_into(what, chunks, tree, media_type))
             sync_file_system(tree)
             adopt_layer(self._layout, layer.diff_id, tree)
         finally:
             discard(self._layout, tree)  # without effect when it became the layer
 
-    def _unpack(self, layer: LayerFetch, chunks: Iterator[bytes], tree: str) -> None:
-        what = str(layer.part)
+    def _check(
+        self, layer: LayerFetch, chunks: Iterator[bytes], read: Callable[[], Digest]
+    ) -> None:
+        """Have a blob's content read, to its end, and compare both digests."""
         try:
-            diff_id = self._unpack_into(what, chunks, tree, layer.descriptor.media_type)
+            diff_id = read()
         except UnsafeLayerError:
             raise
         except ContentError:
@@ -203,7 +220,8 @@ class LayerFetcher:
         _read_on(chunks)
         if diff_id != layer.diff_id:
             raise DigestMismatchError(
-                f"cannot unpack {what}: its content has diff ID {diff_id}, expected {layer.diff_id}"
+                f"cannot unpack {layer.part}: its content has diff ID {diff_id}, "
+                f"expected {layer.diff_id}"
             )
 
     def _arriving(self, layer: LayerFetch, file: BinaryIO) -> Generator[bytes]:

@@ -25,6 +25,7 @@ from chrun.oci.media_types import CONFIGS, LAYERS
 from chrun.oci.platform import rank
 from chrun.oci.reference import Reference
 from chrun.store.blobs import has_blob, load_document, save_document
+from chrun.store.contents import has_content
 from chrun.store.layers import has_layer
 from chrun.store.lookup import load_manifest, load_record
 from chrun.store.partial import clear_partial
@@ -131,9 +132,12 @@ def _find_unchanged(
 
 
 def _is_whole(layout: Layout, ref: Ref, record: ImageRecord) -> bool:
-    manifest = load_manifest(layout, ref)
-    return all(has_blob(layout, layer.digest) for layer in manifest.layers) and all(
-        has_layer(layout, diff_id) for diff_id in record.config.diff_ids
+    layers, diff_ids = load_manifest(layout, ref).layers, record.config.diff_ids
+    return len(layers) == len(diff_ids) and all(
+        has_blob(layout, layer.digest)
+        and has_layer(layout, diff_id)
+        and has_content(layout, layer.digest, diff_id)
+        for layer, diff_id in zip(layers, diff_ids, strict=True)
     )
 
 

@@ -36,6 +36,15 @@ def limits_below(directory: str) -> Limits:
     return Limits(free, min(_MOST_ENTRIES, status.f_favail or _MOST_ENTRIES))
 
 
+def most_tar_bytes(directory: str) -> int:
+    """Give the most bytes that the tar of a layer can have that was unpacked on a file system.
+
+    OSError when the directory cannot be looked at.
+    """
+    status = os.statvfs(directory)
+    return status.f_blocks * status.f_frsize
+
+
 def while_space_lasts(pieces: Iterable[bytes], directory: str) -> Iterator[bytes]:
     """Pass pieces on; OSError (ENOSPC) when the file system's reserve is begun meanwhile.
 

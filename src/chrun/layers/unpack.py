@@ -65,6 +65,21 @@ def unpack_archive(
     return _unpack(what, chunks, directory, owners, limits, whiteouts=False)
 
 
+def read_diff_id(what: str, chunks: Iterable[bytes], most_bytes: int) -> Digest:
+    """Read a layer without unpacking it, and give its diff ID.
+
+    `chunks` is read as `unpack_layer` does. UnsafeLayerError when there are more than `most_bytes`
+    of tar, ContentError for damaged bytes.
+    """
+    with Stream(decompressed(chunks), most_bytes) as stream:
+        try:
+            return stream.finish()
+        except MalformedError as error:
+            raise ContentError(f"cannot read {what}: {error}") from error
+        except UnsafeError as error:
+            raise UnsafeLayerError(f"cannot read {what}: {error}") from error
+
+
 def _unpack(
     what: str,
     chunks: Iterable[bytes],

@@ -15,6 +15,7 @@ from chrun.oci.manifest import Index, Manifest, parse_document
 from chrun.oci.media_types import CONFIGS, INDEXES, MANIFESTS
 from chrun.store.blobs import has_blob, load_document
 from chrun.store.containers import list_containers
+from chrun.store.contents import forget_contents
 from chrun.store.faults import store_error
 from chrun.store.layers import has_layer, rooms_of
 from chrun.store.layout import file_name
@@ -106,6 +107,7 @@ def collect(layout: Layout, *, archives: bool = False) -> Collected:
         if not roots.complete:
             return Collected((), (), 0)
         blobs, size = _remove_blobs(layout, roots.blobs)
+        forget_contents(layout)
         layers = tuple(
             digest for room in rooms_of(layout) for digest in _discard_layers(room, roots.layers)
         )

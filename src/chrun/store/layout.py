@@ -5,6 +5,7 @@ images/             an OCI image layout: oci-layout, index.json, blobs/
 layers/DIFF-ID/     unpacked layers, shared by every image that has them
 owned/MAP/DIFF-ID/  the same, with files that belong to subordinate ids; made when first needed
 archived/...        what archives on this machine were unpacked to, for either; when needed
+contents/BLOB       -> the diff ID that a blob was found to have; made when first needed
 containers/ID/      image -> what it stands on, upper/, work/; locked while it lives
 names/NAME          -> container ID
 volumes/NAME/       _data/, what containers see, and volume.json; made with the first volume
@@ -115,6 +116,15 @@ class Layout(Value):
     def archived(self) -> Layout:
         """The same store with the room for archives: what one became is no image's layer."""
         return self.replace(room=f"{_ARCHIVED}/{os.path.basename(self.room)}")
+
+    @property
+    def contents_dir(self) -> str:
+        """The directory of what is known of the contents of blobs."""
+        return f"{self.root}/contents"
+
+    def content_path(self, blob: Digest) -> str:
+        """Give the symlink from a blob to the diff ID of what it contains."""
+        return f"{self.contents_dir}/{file_name(blob)}"
 
     @property
     def containers_dir(self) -> str:

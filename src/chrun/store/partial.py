@@ -51,7 +51,7 @@ def _clear(layout: Layout, name: str) -> int:
             discard(layout, path)
             return 0
         try:
-            size = os.stat(path).st_size
+            size = os.lstat(path).st_size
             os.unlink(path)
         except FileNotFoundError:  # it was finished just now
             return 0
