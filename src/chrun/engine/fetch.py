@@ -2,7 +2,7 @@
 
 The bytes are unpacked while they arrive. Those that an earlier attempt left on the disk come
 first, through the same checks, so a transfer that broke, or a chrun that was killed, costs only
-what had not arrived.
+what had not arrived. Bytes that were refused are removed.
 
 A layer that is there already, by another blob, is believed to be an image's only when the image's
 own blob was read and has its diff ID.
@@ -17,8 +17,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from chrun.engine.owners import unpack_here
-from chrun.errors import ContentError, DigestMismatchError, RegistryError, UnsafeLayerError
-from chrun.layers.limits import most_tar_bytes
+from chrun.errors import (
+    ChrunError,
+    ContentError,
+    DigestMismatchError,
+    RegistryError,
+    UnsafeLayerError,
+)
+from chrun.layers.limits import SpaceWatch, most_tar_bytes
 from chrun.layers.unpack import read_diff_id
 from chrun.oci.verify import verified
 from chrun.store.blobs import adopt_blob, has_blob
@@ -48,6 +54,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 5  # in a row that bring nothing
 _PAUSE_SECONDS = 0.2  # before the first of them, twice as long before each further one
+_MOST_REFUSED_BYTES = 64 << 20  # that are read behind bad content, to tell what is wrong with it
 
 
 class LayerFetch(Value):
@@ -151,7 +158,7 @@ class LayerFetcher:
         begun = kept or _size(self._layout.partial_path(layer.descriptor.digest)) > 0
         try:
             (self._unpack_kept if kept else self._transfer)(layer)
-        except DigestMismatchError as error:
+        except ContentError as error:
             if not begun or has_blob(self._layout, layer.descriptor.digest):
                 raise  # nothing was damaged: what is said about the bytes is wrong
             self._progress.resuming(layer.part, str(error))
@@ -174,7 +181,10 @@ class LayerFetcher:
                 raise
 
     def _transfer(self, layer: LayerFetch) -> None:
-        """Fetch what the partial file has not yet, and give it the blob's name."""
+        """Fetch what the partial file has not yet, and give it the blob's name.
+
+        The file stays, to be resumed, only where the transfer was interrupted.
+        """
         path = self._layout.partial_path(layer.descriptor.digest)
         with (
             _open_to_append(path, layer.descriptor.size) as file,
@@ -182,8 +192,9 @@ class LayerFetcher:
         ):
             try:
                 self._keep(layer, verified(str(layer.part), arriving, layer.descriptor))
-            except ContentError:
-                os.unlink(path)  # nothing good will come of these bytes
+            except (ChrunError, OSError) as error:
+                if not isinstance(error, RegistryError):
+                    os.unlink(path)
                 raise
             os.fsync(file.fileno())
         adopt_blob(self._layout, layer.descriptor.digest, path)
@@ -215,9 +226,10 @@ class LayerFetcher:
         except UnsafeLayerError:
             raise
         except ContentError:
-            _read_on(chunks)  # if these are the wrong bytes, that is what has to be said
+            _check_refused(chunks)
             raise
-        _read_on(chunks)
+        for _chunk in chunks:
+            continue
         if diff_id != layer.diff_id:
             raise DigestMismatchError(
                 f"cannot unpack {layer.part}: its content has diff ID {diff_id}, "
@@ -228,10 +240,11 @@ class LayerFetcher:
         """Give the blob's bytes: those in the file, then the rest, which is written to it."""
         self._progress.started(layer.part, os.fstat(file.fileno()).st_size)
         yield from self._read(file)
+        space = SpaceWatch(self._layout.partial_dir)
         failures = 0
         while (start := file.tell()) < layer.descriptor.size:
             try:
-                yield from self._transferred(layer, file)
+                yield from self._transferred(layer, file, space)
             except RegistryError as error:
                 failures = 0 if file.tell() > start else failures + 1
                 if not _is_passing(error) or failures >= _ATTEMPTS:
@@ -244,7 +257,7 @@ class LayerFetcher:
             self._cancellation.check()
             yield chunk
 
-    def _transferred(self, layer: LayerFetch, file: BinaryIO) -> Iterator[bytes]:
+    def _transferred(self, layer: LayerFetch, file: BinaryIO, space: SpaceWatch) -> Iterator[bytes]:
         """Give what one request brings, from the end of the file on, and write it there."""
         start = file.tell()
         with self._registry.open_blob(self._reference, layer.descriptor, start) as stream:
@@ -253,6 +266,7 @@ class LayerFetcher:
                 self._cancellation.check()
                 chunk = received[skipped:]
                 skipped = max(0, skipped - len(received))
+                space.count(len(chunk))
                 _write(file, chunk)
                 self._progress.advanced(layer.part, len(chunk))
                 if chunk:
@@ -289,10 +303,17 @@ def _is_sound(path: str, digest: Digest) -> bool:
         return file_digest(file, digest.algorithm).hexdigest() == digest.hex
 
 
-def _read_on(chunks: Iterator[bytes]) -> None:
-    """Read to the end, where the digest is compared."""
-    for _chunk in chunks:
-        pass
+def _check_refused(chunks: Iterator[bytes]) -> None:
+    """Read on behind content that was refused: DigestMismatchError if these are the wrong bytes.
+
+    Not for long: the registry chooses how many there are.
+    """
+    left = _MOST_REFUSED_BYTES
+    try:
+        while left > 0:
+            left -= len(next(chunks))
+    except (StopIteration, RegistryError, OSError):
+        return
 
 
 def _is_passing(error: RegistryError) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _MOST_ENTRIES = 10_000_000
 _RESERVE_BYTES = 1 << 30
 _RESERVE_SHARE = 20  # of the file system's size, where that is less
-_LOOK_BYTES = 64 << 20  # of tar, between two looks at what is left
+_LOOK_BYTES = 1 << 20  # between two looks at what is left
 
 
 class Limits(Value):
@@ -48,16 +48,29 @@ def most_tar_bytes(directory: str) -> int:
 def while_space_lasts(pieces: Iterable[bytes], directory: str) -> Iterator[bytes]:
     """Pass pieces on; OSError (ENOSPC) when the file system's reserve is begun meanwhile.
 
-    Layers are unpacked side by side, and each was promised all the space that there was.
+    Layers are fetched and unpacked side by side, and each was promised all the space that there
+    was.
     """
-    passed = 0
+    watch = SpaceWatch(directory)
     for piece in pieces:
-        passed += len(piece)
-        if passed >= _LOOK_BYTES:
-            passed = 0
-            if _free_bytes(os.statvfs(directory)) < 0:
-                raise OSError(ENOSPC, os.strerror(ENOSPC))
+        watch.count(len(piece))
         yield piece
+
+
+class SpaceWatch:
+    """Looks at what is left on a directory's file system, every megabyte."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._passed = 0
+
+    def count(self, size: int) -> None:
+        """Add what is about to be written; OSError (ENOSPC) when the reserve is begun."""
+        self._passed += size
+        if self._passed >= _LOOK_BYTES:
+            self._passed = 0
+            if _free_bytes(os.statvfs(self._directory)) < 0:
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
 
 
 def _free_bytes(status: os.statvfs_result) -> int:

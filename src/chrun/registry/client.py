@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 
-from chrun.errors import ContentError, RegistryError
+from chrun.errors import ContentError, DigestMismatchError, RegistryError
 from chrun.oci import media_types
 from chrun.oci.digest import Digest
 from chrun.oci.manifest import MAX_DOCUMENT_BYTES, Descriptor, parse_document
@@ -105,7 +105,7 @@ class Registry:
 
         def ask(place: Place) -> bytes:
             path = f"{kind}/{descriptor.digest}"
-            _, content = self._document(f"fetch {what}", place, path)
+            _, content = self._document(f"fetch {what}", place, path, descriptor.size)
             return b"".join(verified(what, [content], descriptor))
 
         return self._first(reference, ask)
@@ -116,8 +116,9 @@ class Registry:
     ) -> Generator[BlobStream]:
         """Stream a blob from `offset` on, or from its start where the server ignores ranges.
 
-        Nothing is verified here. RegistryError when it cannot be had or, while it is read, when
-        the connection breaks or ends early: what came until then counts, and the caller resumes.
+        Nothing is verified here. DigestMismatchError when the registry announces more bytes than
+        the descriptor; RegistryError when it cannot be had or, while it is read, when the
+        connection breaks or ends early: what came until then counts, and the caller resumes.
         """
         what = f"fetch {descriptor.digest} of {reference.familiar}"
 
@@ -135,12 +136,14 @@ class Registry:
         with self._first(reference, ask) as response:
             yield BlobStream(what, response, descriptor.size, offset)
 
-    def _document(self, what: str, place: Place, path: str) -> tuple[str, bytes]:
-        """Give the media type that the registry announced, and at most a document's bytes."""
+    def _document(
+        self, what: str, place: Place, path: str, most_bytes: int = MAX_DOCUMENT_BYTES
+    ) -> tuple[str, bytes]:
+        """Give the media type that the registry announced, and at most one byte too many."""
         with self._session.open(Ask(what, place, "GET", path, _ACCEPT)) as response:
             if response.status != 200:
                 raise failure(what, response)
-            return _media_type(response), response.answer(MAX_DOCUMENT_BYTES + 1).body
+            return _media_type(response), response.answer(most_bytes + 1).body
 
     def _first(self, reference: Reference, ask: Callable[[Place], Found]) -> Found:
         """Ask the mirrors in order, and the registry itself last: only its failure counts."""
@@ -156,23 +159,36 @@ class Registry:
 
 
 class BlobStream:
-    """The bytes of a blob from `offset` on; to be iterated once."""
+    """The bytes of a blob from `offset` on, and at most one more; to be iterated once."""
 
     def __init__(self, what: str, response: Response, size: int, asked: int) -> None:
         self._what = what
         self._response = response
         self._size = size
         self.offset = _range_start(what, response, asked) if response.status == 206 else 0
+        self._check_length()
 
     def __iter__(self) -> Iterator[bytes]:
         end = self.offset
-        for chunk in self._response.chunks():
+        for received in self._response.chunks():
+            chunk = received[: self._size + 1 - end]
             end += len(chunk)
             yield chunk
+            if end > self._size:
+                return
         if end < self._size:
             raise RegistryError(
                 f"cannot {self._what}: the connection ended after {end} of {self._size} bytes",
                 url=address_of(self._response.url),
+            )
+
+    def _check_length(self) -> None:
+        """Refuse what is announced to be longer, before a byte of it is read."""
+        length = self._response.headers.get("content-length", "")
+        if length.isdecimal() and self.offset + int(length) > self._size:
+            raise DigestMismatchError(
+                f"cannot {self._what}: the registry has {self.offset + int(length)} bytes, "
+                f"expected {self._size}"
             )
 
 
