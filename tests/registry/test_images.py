@@ -8,7 +8,13 @@ import pytest
 
 from chrun.engine.images import list_images, remove_image
 from chrun.engine.prune import prune
-from chrun.errors import ImageInUseError, NoSuchImageError, StoreError, UsageError
+from chrun.errors import (
+    ContentError,
+    ImageInUseError,
+    NoSuchImageError,
+    StoreError,
+    UsageError,
+)
 from chrun.store.containers import create_container
 from chrun.store.locks import try_hold_file
 from tests.support.images import image, layer
@@ -226,3 +232,15 @@ def test_what_a_container_stands_on_stays_when_that_cannot_be_read_any_more(stor
     os.close(container.lock_fd)
     prune(store)
     assert _blobs(store) == _layers(store) == []
+
+
+@pytest.mark.parametrize(
+    "size", [10**4000, -1, 1 << 63, True, 1e300], ids=lambda size: str(size)[:9]
+)
+def test_a_size_that_no_blob_has_is_not_pulled_and_spoils_no_list(store, registry, size):
+    made = layer({"motd": "hi"})
+    said = {**made.descriptor.to_json(), "size": size}
+    registry.add(image([made], manifest={"layers": [said]}), "evil", "latest")
+    with pytest.raises(ContentError, match=r"^cannot read .*evil:latest@sha256:\w+: "):
+        pulled(store, f"{registry.host}/evil")
+    assert list_images(store) == ()

@@ -23,6 +23,7 @@ _SHARES = 2, 1 << 18
 _WEIGHTS = 10, 1000
 _MAX_TASKS = 1 << 22  # no kernel has more process ids: PID_MAX_LIMIT
 _MAX_RLIMIT = (1 << 63) - 1
+_MAX_DIGITS = 20
 _DURATIONS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _RLIMITS = (
     "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
@@ -54,7 +55,7 @@ def parse_limits(given: Mapping[str, Sequence[str]]) -> LimitOptions:
     )
 
 
-def parse_duration(text: str) -> int:
+def parse_duration(text: str, what: str = "--timeout") -> int:
     """Read 10s, 5m, 1h, 1m30s, 250ms or seconds alone, and give milliseconds; UsageError."""
     total, rest = 0.0, text
     while rest:
@@ -66,7 +67,7 @@ def parse_duration(text: str) -> int:
         rest = rest[len(number) + len(unit) :]
     if rest or not 1 <= total < _MAX_RLIMIT / 1_000_000:
         raise UsageError(
-            f"cannot read --timeout {text[:80]!r}: expected a time such as 10s, 5m, 1h or 1m30s"
+            f"cannot read {what} {text[:80]!r}: expected a time such as 10s, 5m, 1h or 1m30s"
         )
     return int(total)
 
@@ -167,6 +168,8 @@ def _throttles(given: Mapping[str, Sequence[str]]) -> Iterator[Throttle]:
             number = parse_size(rate) if what.endswith("bps") else _integer(name, rate)
             if number < 1:
                 raise UsageError(f"cannot use --{name} {text!r}: nothing could be done at all")
+            if number > _MAX_RLIMIT:
+                raise UsageError(f"cannot use --{name} {text!r}: the kernel cannot count that far")
             yield Throttle(what, major, minor, number)
 
 
@@ -202,7 +205,8 @@ def _rlimits(texts: Sequence[str]) -> tuple[Rlimit, ...]:
 
 def _rlimit_number(whole: str, text: str) -> int:
     digits = "1" if text == "-1" else text
-    if not (digits.isascii() and digits.isdigit()) or int(digits) > _MAX_RLIMIT:
+    readable = digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
+    if not readable or int(digits) > _MAX_RLIMIT:
         raise UsageError(
             f"cannot read --ulimit {whole[:80]!r}: expected numbers, or -1 for no limit"
         )
@@ -215,14 +219,11 @@ def _size(words: Mapping[str, str], name: str) -> int:
     if text == "0":
         return 0
     try:
-        size = parse_size(text)
+        return parse_size(text)
     except UsageError as error:
         raise UsageError(
             f"cannot read --{name} {text[:80]!r}: expected a size such as 64m or 1.5g"
         ) from error
-    if size > _MAX_RLIMIT:
-        raise UsageError(f"cannot use --{name} {text[:80]}: the kernel cannot count that far")
-    return size
 
 
 def _number(
@@ -241,14 +242,14 @@ def _number(
 
 def _integer(name: str, text: str) -> int:
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 20:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _MAX_DIGITS:
         raise UsageError(f"cannot read --{name} {text[:80]!r}: expected a whole number")
     return int(text)
 
 
 def _is_decimal(text: str) -> bool:
     digits = text.replace(".", "", 1)
-    return digits.isascii() and digits.isdigit() and len(digits) <= 20
+    return digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
 
 
 def _leading(text: str, letters: str) -> str:

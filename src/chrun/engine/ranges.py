@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _RANGES_DIR = "/run/chrun/ranges"
 _OWNERS = ("root", "0", "containers")  # to whom administrators give what containers may have
+_MOST_DIGITS = 10  # of an id
 _ACCOUNTS = "/etc/passwd", "/etc/group"
 
 
@@ -162,5 +163,6 @@ def _accounts() -> Iterator[int]:
     for path in _ACCOUNTS:
         for line in read_text(path).splitlines():
             fields = line.split(":")
-            if len(fields) > 2 and fields[2].isascii() and fields[2].isdigit():
-                yield int(fields[2])
+            number = fields[2] if len(fields) > 2 else ""
+            if number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS:
+                yield int(number)

@@ -33,6 +33,7 @@ _GO_ON = b"+"
 _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 _MAX_WORDS = 2000  # bytes that chrun-init reads at once
 _MAX_LINKS = 40  # as the kernel's own
+_MOST_DIGITS = 9  # of a descriptor, which is an int to dup(2)
 _FOR_ALL = stat.S_ISVTX | stat.S_IWOTH
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
@@ -112,7 +113,7 @@ def _open_stream(path: str) -> int:
     """
     path = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}.get(path, path)
     number = path.removeprefix("/dev/fd/")
-    if number.isascii() and number.isdigit():
+    if number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS:
         return os.dup(int(number))
     return os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
 

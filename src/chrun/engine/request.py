@@ -28,6 +28,7 @@ _FACTORS = {"": 1, "b": 1} | {
     for rest in ("", "b", "ib")
 }
 _MAX_DIGITS = 40
+_MAX_SIZE = (1 << 63) - 1
 
 
 class RunRequest(Value):
@@ -80,7 +81,7 @@ def parse_hostname(name: str) -> str:
 def parse_size(text: str) -> int:
     """Read a size as docker has it (go-units, RAMInBytes): 1.5g, 64m, 2GiB; bytes without a unit.
 
-    UsageError for anything else, and for what is less than a byte.
+    UsageError for anything else, for what is less than a byte, and more than the kernel can count.
     """
     lowered = text.lower()
     number = lowered.rstrip("bikmgtp")
@@ -94,4 +95,6 @@ def parse_size(text: str) -> int:
         raise UsageError(
             f"cannot read size {text[:80]!r}: expected a number with b, k, m, g, t or p behind it"
         )
+    if size > _MAX_SIZE:
+        raise UsageError(f"cannot use size {text[:80]!r}: the kernel cannot count that far")
     return size

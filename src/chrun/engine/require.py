@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Reader = Callable[[str], tuple[str, Check]]  # what to expect, and how to look for it
 
 _STDIO = (0, 1, 2)
+_MOST_DIGITS = 20
 # What the kernel puts into every new network namespace once their modules are loaded. Nothing goes
 # through them before an administrator of the namespace gives them an address.
 _FALLBACK_INTERFACES = frozenset(
@@ -217,7 +218,8 @@ def _hosts_network(receipt: Receipt) -> str:
 
 
 def _user(word: str) -> tuple[str, Check]:
-    number = int(word) if word.isascii() and word.isdigit() else -1
+    readable = word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS
+    number = int(word) if readable else -1
     if number < 0:
         raise UsageError(f"cannot require 'uid={word[:80]}': expected a number")
 

@@ -16,6 +16,7 @@ RANGE_SIZE = 1 << 16  # what useradd(8) gives, and as many as images' users have
 _FEWEST = RANGE_SIZE - 1  # beside the caller's own id, which is inside 0
 _MOST_RANGES = 4  # maps name directories of the store, and a name has 255 bytes
 _LAST_ID = (1 << 32) - 2  # -1 means "leave it" to chown(2)
+_MOST_DIGITS = 20
 _FIRST_FREE = 1 << 19  # where systemd, too, begins to give ids to containers
 _LAST_FREE = 0x6FFF_FFFF  # and where that ends: higher ids are dynamic, or a directory service's
 
@@ -99,11 +100,15 @@ def _lines(text: str) -> Iterator[tuple[str, IdRange]]:
         if len(fields) != 3 or fields[0].startswith("#"):
             continue
         name, start, size = fields
-        if not all(number.isascii() and number.isdigit() for number in (start, size)):
+        if not all(map(_is_number, (start, size))):
             continue
         given = IdRange(int(start), int(size))
         if given.size and given.end - 1 <= _LAST_ID:
             yield name, given
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _without(given: IdRange, others: Iterable[IdRange]) -> IdRange | None:

@@ -29,9 +29,6 @@ class Descriptor(Value):
     @classmethod
     def from_json(cls, document: Document) -> Descriptor:
         """Read a descriptor; ContentError names the field that is wrong."""
-        size = document.integer("size")
-        if size < 0:
-            raise ContentError(f"cannot read {document.what}: size is {size}")
         platform = None
         if "platform" in document:
             held = document.document("platform")
@@ -41,7 +38,7 @@ class Descriptor(Value):
         return cls(
             document.text("mediaType", ""),
             Digest.parse(document.text("digest")),
-            size,
+            document.integer("size"),
             platform,
             tuple(document.mapping("annotations").items()),
         )

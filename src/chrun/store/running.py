@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from chrun.store.containers import Listed
     from chrun.store.layout import Layout
 
+_LAST_PID = (1 << 31) - 1
+
 
 def find_containers(layout: Layout, text: str) -> tuple[Listed, ...]:
     """Give the containers that a name or the beginning of an id means; more than one is unclear.
@@ -33,6 +35,7 @@ def recorded_process(directory: str) -> tuple[int, int] | None:
     """Give number and start time of a container's first process; None when it has none yet."""
     try:
         pid, _, started = os.readlink(f"{directory}/process").partition(":")
-        return int(pid), int(started)
+        number, ticks = int(pid), int(started)
     except (OSError, ValueError):
         return None
+    return (number, ticks) if 0 < number <= _LAST_PID else None

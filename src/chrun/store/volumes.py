@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from chrun.errors import NoSuchVolumeError, UsageError
+from chrun.errors import ContentError, NoSuchVolumeError, UsageError
 from chrun.store.access import make_directory
 from chrun.store.faults import store_error
 from chrun.store.locks import hold, try_hold
@@ -95,15 +95,17 @@ def load_volume(layout: Layout, name: str) -> Volume:
         raise NoSuchVolumeError(
             f"cannot find volume {name}: there is none", hint="chrun volume ls lists what is here"
         )
-    import json
+    from chrun.oci.document import Document
 
-    data_dir = layout.volume_data_dir(name)
+    data_dir, path = layout.volume_data_dir(name), f"{layout.volume_dir(name)}/volume.json"
     try:
-        with open(f"{layout.volume_dir(name)}/volume.json", encoding="utf-8") as file:
-            known = json.load(file)
-        labels = tuple((str(key), str(content)) for key, content in known["labels"].items())
-        return Volume(name, data_dir, str(known["created"]), labels, bool(known["anonymous"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        with open(path, "rb") as file:
+            known = Document.parse(path, file.read())
+        labels = tuple(known.mapping("labels").items())
+        return Volume(
+            name, data_dir, known.text("created"), labels, known.fields.get("anonymous") is True
+        )
+    except (OSError, ContentError):
         return Volume(name, data_dir)  # its data is what counts
 
 

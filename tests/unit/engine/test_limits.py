@@ -127,3 +127,20 @@ def test_a_time_is_read(text, milliseconds):
 def test_a_time_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="--timeout"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 20, "\xb2", "1e3", "nan", "true"])
+@pytest.mark.parametrize(
+    "name",
+    ["memory", "shm-size", "pids-limit", "cpus", "cpu-quota", "cpu-shares", "cpuset-cpus",
+     "timeout", "blkio-weight"],
+)  # fmt: skip
+def test_a_number_has_an_end(name, number):
+    with pytest.raises(UsageError, match=r"^cannot "):
+        parse_limits({name: (number,)})
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 20])
+def test_a_limit_of_setrlimit_has_64_bits(number):
+    with pytest.raises(UsageError, match="cannot read --ulimit"):
+        parse_limits({"ulimit": (f"nofile={number}",)})

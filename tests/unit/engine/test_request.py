@@ -112,3 +112,9 @@ def test_what_is_no_size_is_an_error(text):
 )  # fmt: skip
 def test_a_path_starts_with_a_slash_or_a_dot(image, is_path):
     assert RunRequest(image).is_path == is_path
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "9" * 30 + "p", f"{1 << 63}", "8192p", "1e3", "\xb2"])
+def test_a_size_is_one_that_the_kernel_can_count(text):
+    with pytest.raises(UsageError, match=r"^cannot (read|use) size"):
+        parse_size(text)

@@ -91,3 +91,8 @@ def test_free_ranges_lie_above_all_that_is_given_and_hit_no_account():
     assert next(free_ranges(("bob:900000:65536\n", "bob:1000001:65536\n"), ())) == 1114112
     assert next(free_ranges((), (524300, 589824 + 5, 3))) == 655360
     assert max(free_ranges((), ())) + 65536 < 1 << 31
+
+
+def test_numbers_that_are_no_ids_are_skipped():
+    text = f"bob:{'9' * 5000}:1\nbob:1:{'9' * 5000}\nbob:\xb2:5\nbob:5:65536\n"
+    assert ranges_of(text, {"bob"}, 0) == (IdRange(5, 65536),)

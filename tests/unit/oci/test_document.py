@@ -95,6 +95,68 @@ def test_what_is_no_object_is_an_error(content):
         Document.parse("it", content)
 
 
+_MANY = b"9" * 4000  # as many as Python still converts
+
+
+@pytest.mark.parametrize(
+    "number",
+    [_MANY, b"-" + _MANY, b"9" * 5000, b"1" * 21, b"NaN", b"Infinity", b"-Infinity", b"1e999",
+     b"-1e999", b"1" * 400 + b".5"],
+)  # fmt: skip
+@pytest.mark.parametrize("place", [b'{"x": %b}', b'{"y": [{"z": %b}]}'])
+def test_no_number_of_a_document_is_out_of_range(number, place):
+    with pytest.raises(ContentError, match=r"cannot read it: not JSON: ") as raised:
+        Document.parse("it", place % number)
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 63, (1 << 64) - 1])
+def test_an_integer_is_not_negative_and_has_64_bits(number):
+    with pytest.raises(ContentError, match=f"x is {number}, expected 0 to 9223372036854775807$"):
+        _document(x=number).integer("x")
+
+
+def test_a_reader_says_how_large_a_number_may_be():
+    assert _document(x=(1 << 64) - 1).integer("x", most=(1 << 64) - 1) == (1 << 64) - 1
+    assert _document(x=-5).integer("x", least=-5, most=5) == -5
+    with pytest.raises(ContentError, match=r"x is 6, expected -5 to 5$"):
+        _document(x=6).integer("x", least=-5, most=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a\0b", "x has a NUL character in it"),
+        ("a\ud800", "x has half of a surrogate pair in it"),
+        ("\udfff", "x has half of a surrogate pair in it"),
+    ],
+)
+def test_a_text_is_one_that_the_kernel_can_be_given(text, words):
+    document = _document(x=text)
+    with pytest.raises(ContentError, match=f"^cannot read it: {words}"):
+        document.text("x")
+    with pytest.raises(ContentError, match=f"^cannot read it: {words}"):
+        _document(x=["fine", text]).texts("x")
+    for held in ({"a": text}, {text: "a"}):
+        with pytest.raises(ContentError, match=f"^cannot read it: {words}"):
+            _document(x=held).mapping("x")
+
+
+def test_characters_beyond_the_first_plane_are_text():
+    assert _document(x="\U0001f433").text("x") == "\U0001f433"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "latin-1"])
+def test_json_is_utf8_as_it_is_for_every_other_reader(encoding):
+    with pytest.raises(ContentError, match="not JSON"):
+        Document.parse("it", '{"x": "ü"}'.encode(encoding))
+
+
+def test_bytes_that_are_half_of_a_pair_are_no_utf8():
+    with pytest.raises(ContentError, match="not JSON"):
+        Document.parse("it", b'{"x": "\xed\xa0\x80"}')
+
+
 @given(st.binary())
 def test_any_bytes_are_an_object_or_an_error(content):
     with suppress(ContentError):

@@ -201,3 +201,21 @@ def test_an_empty_index_has_nothing_to_name():
     with pytest.raises(ImageNotFoundError) as raised:
         choose_manifest(_index(), _AMD64)
     assert raised.value.hint == ""
+
+
+@pytest.mark.parametrize(
+    "size", ["1" + "0" * 4000, "9" * 5000, "-1", "true", "1e3", "5.0", "NaN", str(1 << 63), '"5"']
+)
+def test_a_size_is_a_number_of_bytes_that_a_file_can_have(size):
+    content = _manifest().replace(b'"size": 5', f'"size": {size}'.encode())
+    with pytest.raises(ContentError, match=r"^cannot read it: "):
+        parse_document("it", content)
+
+
+@pytest.mark.parametrize("field", ["mediaType", "annotations"])
+def test_no_text_of_a_descriptor_is_half_a_character(field):
+    layer = {**_LAYER.to_json(), field: "\ud800" if field == "mediaType" else {"a": "\ud800"}}
+    with pytest.raises(
+        ContentError, match=rf"^cannot read it: layers\[0\]: {field} has half of a "
+    ):
+        parse_document("it", _manifest(layers=[layer]))

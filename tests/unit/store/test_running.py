@@ -54,3 +54,9 @@ def test_a_record_is_two_numbers_or_none(tmp_path, points_to, expected):
     if points_to is not None:
         (tmp_path / "process").symlink_to(points_to)
     assert recorded_process(str(tmp_path)) == expected
+
+
+@pytest.mark.parametrize("text", [f"{1 << 31}:5", "0:5", "-1:5", f"{'9' * 4000}:1", "x:5", "5"])
+def test_what_is_no_process_is_not_recorded(tmp_path, text):
+    os.symlink(text, tmp_path / "process")
+    assert recorded_process(str(tmp_path)) is None

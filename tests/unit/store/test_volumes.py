@@ -100,3 +100,15 @@ def test_a_removed_volume_is_out_of_sight_at_once(layout):
     remove_volume(layout, "v")
     assert list_volumes(layout) == ()
     assert len(os.listdir(layout.trash_dir)) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b'{"labels": {"a": "\\ud800"}, "created": ""}', b"{}", b"\xff",
+     b'{"created": 5, "labels": {}}', b'{"labels": []}'],
+)  # fmt: skip
+def test_a_volume_whose_description_is_damaged_is_a_volume(layout, content):
+    create_volume(layout, "v")
+    with open(f"{layout.volume_dir('v')}/volume.json", "wb") as file:
+        file.write(content)
+    assert load_volume(layout, "v").data_dir == layout.volume_data_dir("v")

@@ -75,6 +75,7 @@ _RULE_FIELDS = {
 }  # fmt: skip
 _MAX_ERRNO = 4095  # linux/err.h: what is larger is no errno to a program
 _LAST_ARGUMENT = 5
+_DIGITS = 20  # of a kernel's version
 
 
 class Situation(Value):
@@ -160,7 +161,7 @@ def _errno(document: Document, fields: tuple[str, str]) -> int | None:
     """Read an errno by number, else by name; podman's profiles have both."""
     by_number, by_name = fields
     if by_number in document:
-        number = document.integer(by_number)
+        number = document.integer(by_number, most=_MAX_ERRNO)
     elif by_name in document:
         name = document.text(by_name)
         found: object = getattr(errno, name, None) if name.startswith("E") else None
@@ -169,10 +170,6 @@ def _errno(document: Document, fields: tuple[str, str]) -> int | None:
         number = found
     else:
         return None
-    if not 0 <= number <= _MAX_ERRNO:
-        raise ContentError(
-            f"cannot read {document.what}: {by_number} is {number}, expected 0 to {_MAX_ERRNO}"
-        )
     return number
 
 
@@ -199,24 +196,15 @@ def _rules(described: Document) -> Iterator[Rule]:
 
 def _condition(described: Document) -> Condition:
     _check_fields(described, {"index", "value", "valueTwo", "op"})
-    index = _bounded(described, "index", _LAST_ARGUMENT)
-    value = _bounded(described, "value", ALL_BITS)
-    second = _bounded(described, "valueTwo", ALL_BITS)
+    index = described.integer("index", most=_LAST_ARGUMENT)
+    value = described.integer("value", 0, most=ALL_BITS)
+    second = described.integer("valueTwo", 0, most=ALL_BITS)
     operator = described.text("op")
     if operator == MASKED_EQUAL:
         return Condition(index, "==", second, value)
     if operator not in OPERATORS:
         raise ContentError(f"cannot read {described.what}: op is {operator!r:.80}")
     return Condition(index, OPERATORS[operator], value)
-
-
-def _bounded(described: Document, field: str, last: int) -> int:
-    number = described.integer(field, 0 if field != "index" else None)
-    if not 0 <= number <= last:
-        raise ContentError(
-            f"cannot read {described.what}: {field} is {number}, expected 0 to {last}"
-        )
-    return number
 
 
 def _check_names(
@@ -262,7 +250,8 @@ def _facts(conditions: Document, situation: Situation) -> tuple[bool, ...]:
 
 def _kernel(conditions: Document, text: str) -> tuple[int, int]:
     major, _, minor = text.partition(".")
-    if not (major.isdecimal() and minor.isdecimal() and text.isascii()):
+    digits = major + minor
+    if not (major and minor and digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS):
         raise ContentError(
             f"cannot read {conditions.what}: minKernel is {text!r:.80}, expected such as 4.8"
         )
