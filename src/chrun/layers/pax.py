@@ -16,7 +16,8 @@ GLOBAL_KEYS = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"
 _XATTR = b"SCHILY.xattr."
 _ENCODED_XATTR = b"LIBARCHIVE.xattr."
 _LENGTH_DIGITS = 8  # a header has at most a megabyte
-_NUMBER_DIGITS = 20  # of 64 bits
+_NUMBER_DIGITS = 20  # of the longest, with its sign
+LARGEST = (1 << 63) - 1  # what the kernel's sizes, offsets and times are: off_t, time_t
 _NANOSECONDS = 10**9
 
 
@@ -37,10 +38,13 @@ def parse_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def parse_integer(value: bytes) -> int:
-    """Read a decimal number; MalformedError for anything else."""
+    """Read a decimal number of 64 bits; MalformedError for anything else."""
     if not value.removeprefix(b"-").isdigit() or len(value) > _NUMBER_DIGITS:
         raise MalformedError(f"not a number: {shown(value)}")
-    return int(value)
+    number = int(value)
+    if not -LARGEST <= number <= LARGEST:
+        raise MalformedError(f"not a number of 64 bits: {shown(value)}")
+    return number
 
 
 def parse_time(value: bytes) -> int:
@@ -54,13 +58,16 @@ def parse_time(value: bytes) -> int:
 
 
 def xattrs(records: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Give the extended attributes that star, GNU tar and bsdtar wrote."""
+    """Give the extended attributes that star, GNU tar and bsdtar wrote; MalformedError."""
     found: dict[bytes, bytes] = {}
     for key, value in records.items():
         if key.startswith(_ENCODED_XATTR):
             found.setdefault(*_decoded(key.removeprefix(_ENCODED_XATTR), value))
         elif key.startswith(_XATTR):
             found[key.removeprefix(_XATTR)] = value
+    for name in found:
+        if b"\0" in name:  # which ends a name in setxattr(2)
+            raise MalformedError(f"a NUL byte in the name of the attribute {shown(name)}")
     return found
 
 

@@ -6,7 +6,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from chrun.layers.faults import MalformedError, UnsafeError
-from chrun.layers.pax import parse_integer
+from chrun.layers.pax import LARGEST, parse_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -62,9 +62,12 @@ def pax_sparse(records: Mapping[bytes, bytes], stored: int, stream: Stream) -> t
     Version 1.0 keeps the map at the beginning of the stored bytes, 0.x among the records.
     """
     size = parse_integer(next((records[key] for key in _SIZES if key in records), b""))
-    if records.get(_MAJOR, b"0") == b"0":
-        numbers = [parse_integer(number) for number in records[_MAP].split(b",")]
+    major = parse_integer(records.get(_MAJOR, b"0"))
+    if major == 0:
+        numbers = [parse_integer(number) for number in records.get(_MAP, b"").split(b",")]
         return _checked(size, numbers, stored), stored
+    if major != 1:
+        raise MalformedError(f"a sparse file of version {major}, expected 0 or 1")
     start = stream.position
     numbers = _stored_map(stream)
     left = stored - (stream.position - start)
@@ -113,6 +116,6 @@ def _checked(size: int, numbers: list[int], stored: int) -> Sparse:
             raise MalformedError("the map of a sparse file goes backwards")
         end = offset + length
         total += length
-    if end > size or total != stored or len(numbers) % 2:
+    if end > size or size > LARGEST or total != stored or len(numbers) % 2:
         raise MalformedError("the map of a sparse file does not fit its size")
     return Sparse(size, extents)

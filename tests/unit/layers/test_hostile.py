@@ -14,6 +14,7 @@ from chrun.layers.owners import Owners
 from tests.support.images import device, directory, fifo, file, hardlink, symlink, tar
 from tests.support.layers import unpack
 from tests.support.needs import needs
+from tests.support.tar_headers import END, header, pax
 from tests.support.trees import names, snapshot
 
 if TYPE_CHECKING:
@@ -272,3 +273,24 @@ def test_a_process_that_swaps_directories_for_symlinks_meanwhile_gains_nothing(
         stop.set()
         attacker.join()
     assert any(name.startswith("away-") for name in os.listdir(layer))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"SCHILY.xattr.user.a\0b", b"x"),
+        (b"LIBARCHIVE.xattr.user.a%00b", b"eA"),
+        (b"LIBARCHIVE.xattr.user.a", b"x"),
+    ],
+)
+def test_attributes_that_no_file_can_have_are_errors(layer: Path, key: bytes, value: bytes) -> None:
+    archive = pax((key, value)) + header() + END
+    with pytest.raises(ContentError, match=r"^cannot unpack layer 1: "):
+        unpack(archive, layer)
+
+
+@pytest.mark.parametrize("key", [b"size", b"uid", b"gid", b"mtime"])
+@pytest.mark.parametrize("value", [b"%d" % (1 << 63), b"9" * 5000, b"-9" + b"9" * 18, b"1e3", b"-"])
+def test_numbers_that_are_none_are_errors(layer: Path, key: bytes, value: bytes) -> None:
+    with pytest.raises(ContentError, match=r"^cannot unpack layer 1: "):
+        unpack(pax((key, value)) + header() + END, layer)

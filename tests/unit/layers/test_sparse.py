@@ -121,3 +121,43 @@ def test_a_sparse_file_that_claims_more_than_files_can_have_is_an_error(tmp_path
     )
     with pytest.raises(StoreError, match=r"^cannot unpack layer 1: made/up: "):
         unpack(entry + END, tmp_path)
+
+
+_HUGE = b"%d" % (1 << 63)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [(b"GNU.sparse.major", b"0")],
+        [(b"GNU.sparse.major", b"0"), (b"GNU.sparse.size", b"5")],
+        [(b"GNU.sparse.major", b"1")],
+        [(b"GNU.sparse.major", b"2"), (b"GNU.sparse.realsize", b"5")],
+        [(b"GNU.sparse.major", b"x"), (b"GNU.sparse.realsize", b"5")],
+        [(b"GNU.sparse.map", b"0,5")],
+        [(b"GNU.sparse.size", _HUGE), (b"GNU.sparse.map", b"0,5")],
+        [(b"GNU.sparse.size", b"9" * 20), (b"GNU.sparse.map", _HUGE + b",5")],
+        [(b"GNU.sparse.size", b"9" * 5000), (b"GNU.sparse.map", b"0,5")],
+    ],
+)
+def test_records_that_describe_no_map_are_errors(
+    tmp_path: Path, records: list[tuple[bytes, bytes]]
+) -> None:
+    with pytest.raises(ContentError, match=r"^cannot unpack layer 1: "):
+        unpack(sparse_pax(*records, data=b"abcde") + END, tmp_path)
+
+
+def _binary(number: int) -> bytes:
+    """Write a number as GNU tar and star write large ones."""
+    return (number | 1 << 95).to_bytes(12, "big")
+
+
+@pytest.mark.parametrize(("offset", "size"), [(1 << 63, (1 << 63) + 5), (1 << 90, (1 << 90) + 5)])
+def test_old_sparse_files_beyond_what_files_can_have_are_errors(
+    tmp_path: Path, offset: int, size: int
+) -> None:
+    extents = (_binary(offset) + _binary(5)).ljust(96, b"\0") + b"\0"
+    entry = header(kind=b"S", size=b"%011o\0" % 5, magic=b"ustar  \0",
+                   rest=extents + _binary(size)) + padded(b"abcde")  # fmt: skip
+    with pytest.raises(ContentError, match="the map of a sparse file"):
+        unpack(entry + END, tmp_path)
