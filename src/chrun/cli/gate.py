@@ -50,7 +50,11 @@ def _inspect(gate: socket.socket, prepared: Prepared, request: RunRequest) -> No
     except ChrunError as error:
         refuse(gate, error_text(error))
     except Exception as error:  # noqa: BLE001 - a bug in chrun, to be told here: above is another process's code
-        sys.excepthook(type(error), error, error.__traceback__)
+        from chrun.cli.bugs import bug_text, trace_text
+
+        sys.stderr.write(trace_text(error))
+        sys.stderr.flush()
+        refuse(gate, bug_text(error))
     finally:
         os._exit(0)
 

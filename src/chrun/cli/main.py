@@ -6,12 +6,14 @@ import errno
 import gc
 import os
 import sys
+from io import TextIOWrapper
 
 from chrun.errors import ChrunError, CommandNotExecutableError, CommandNotFoundError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TextIO
 
     Runner = Callable[[Sequence[str], str], int]
 
@@ -58,6 +60,9 @@ options:
 environment:
   CHRUN_HOME                 the same as --root
   CHRUN_INSECURE_REGISTRIES  registries, between commas, that may be asked over plain HTTP
+  CHRUN_REGISTRY_TIMEOUT     how long an answer of a registry may take: 120s
+  CHRUN_LOWEST_SPEED         how slow a layer may come: 30k/30s, or 0 for any speed
+  CHRUN_DEBUG                1 prints the whole of it when chrun itself has a bug
 
 "chrun COMMAND --help" tells more.
 """
@@ -66,43 +71,54 @@ environment:
 def main() -> int:
     """Run the command line in sys.argv and give the exit code."""
     gc.set_threshold(_FEW_COLLECTIONS)
-    _open_missing_streams()
-    os.umask(0o022)  # the store's modes are chosen; a tighter mask would lock its user out of it
     try:
+        _prepare_streams()
+        os.umask(0o022)  # the store's modes are chosen; a tighter mask would lock its user out
         status = _main(sys.argv[1:])
         sys.stdout.flush()
-    except ChrunError as error:
-        _print_error(error)
-        return _exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         return _end_by_sigpipe()
-    except OSError as error:
-        told = _common_failure(error)
-        if told is None:
-            raise
-        _print_error(told)
-        return FAILED
+    except Exception as error:  # noqa: BLE001 - a bug is told, too: above is nothing but Python
+        return _fail(error)
     return status
 
 
-def _common_failure(error: OSError) -> ChrunError | None:
+def _fail(error: Exception) -> int:
+    """Print what happened, and give the exit code."""
+    told = error if isinstance(error, ChrunError) else _common_failure(error)
+    if told is None:
+        from chrun.cli.bugs import bug_text, trace_text
+
+        _print_error(trace_text(error) + bug_text(error))
+        return FAILED
+    from chrun.cli.output import error_text
+
+    _print_error(error_text(told))
+    return _exit_code(told)
+
+
+def _common_failure(error: Exception) -> ChrunError | None:
     """Give the words for what any program runs into; None for what its place should have told."""
+    if isinstance(error, MemoryError):
+        return ChrunError("cannot go on: not enough memory")
+    if not isinstance(error, OSError):
+        return None
     reason = (error.strerror or "").lower()
     if error.errno in _EXHAUSTED:
         return ChrunError(f"cannot go on: {reason}", hint=_EXHAUSTED[error.errno])
     if error.errno in _OUTPUT_FAILURES and not error.filename:
-        _give_up_output()
+        _give_up(sys.stdout)
         return ChrunError(f"cannot write to standard output: {reason}")
     return None
 
 
-def _open_missing_streams() -> None:
-    """Open /dev/null for those of 0, 1 and 2 that the caller closed.
+def _prepare_streams() -> None:
+    """Open /dev/null for those of 0, 1 and 2 that the caller closed; print whatever there is.
 
     Or the next file that is opened is called so: a lock, say, which a container would then be given
-    as its standard output.
+    as its standard output. Names of files need not be UTF-8, nor a user's locale.
     """
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -110,6 +126,9 @@ def _open_missing_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(fd, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: SIM115 - for good
+    if isinstance(sys.stdout, TextIOWrapper):
+        whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
 
 
 def _end_by_sigpipe() -> int:
@@ -120,15 +139,15 @@ def _end_by_sigpipe() -> int:
     """
     import signal
 
-    _give_up_output()
+    _give_up(sys.stdout)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
     return 128 + signal.SIGPIPE
 
 
-def _give_up_output() -> None:
+def _give_up(stream: TextIO) -> None:
     """Whoever should take our output does not; a second failure at exit would say so again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _main(words: Sequence[str]) -> int:
@@ -181,10 +200,12 @@ def _unknown_command(name: str) -> UsageError:
     )
 
 
-def _print_error(error: ChrunError) -> None:
-    from chrun.cli.output import error_text
-
-    sys.stderr.write(error_text(error))
+def _print_error(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:  # nobody reads it, or the disk is full: the exit code says it all the same
+        _give_up(sys.stderr)
 
 
 def _exit_code(error: ChrunError) -> int:

@@ -39,6 +39,7 @@ sys.path[:] = sys.argv.pop(1).split("\\n")
 from chrun.engine.worker import main
 main()
 """
+BUG = "bug"  # instead of the kind of an error
 _MOST_BYTES = 1 << 20  # of a result: names and paths, the longest in an error
 
 
@@ -153,7 +154,7 @@ class _Worker:
         except ValueError as error:
             raise _killed() from error
         if name:
-            raise _error(name, result, hint)
+            raise error_from(name, result, hint)
         return result
 
     def _read(self) -> bytes:
@@ -168,8 +169,14 @@ def _killed() -> SandboxError:
     return SandboxError("cannot work in a user namespace: the process was killed")
 
 
-def _error(name: str, message: str, hint: str) -> ChrunError:
-    """Make the error that the other process had anew."""
+def error_from(name: str, message: str, hint: str) -> Exception:
+    """Make the error that the other process had anew; of a bug there, RuntimeError tells."""
+    if name == MemoryError.__name__:
+        return MemoryError()
+    if name == BUG:
+        bug = RuntimeError(f"{message} in a user namespace")
+        bug.add_note(hint)
+        return bug
     kinds = {kind.__name__: kind for kind in _all_errors(ChrunError)}
     return kinds.get(name, ChrunError)(message, hint=hint)
 

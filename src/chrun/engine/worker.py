@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+BUG = "bug"  # instead of the kind of an error
 _CHUNK_BYTES = 1 << 18
 
 
@@ -32,6 +33,12 @@ def main() -> None:
         result: tuple[str, ...] = ("", _carry_out(*sys.argv[1:]))  # no error, and what came of it
     except ChrunError as error:
         result = (type(error).__name__, str(error), error.hint)
+    except MemoryError:
+        result = (MemoryError.__name__, "", "")
+    except Exception as error:  # noqa: BLE001 - a bug, told by the process that waits for a result
+        from traceback import format_exception
+
+        result = (BUG, type(error).__name__, "".join(format_exception(error)))
     with os.fdopen(1, "wb") as said:
         said.write(packed(*result))
 
