@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chrun.registry.client import Registry
 from chrun.registry.credentials import CredentialStore
-from chrun.registry.http import Patience
+from chrun.registry.patience import Patience
 
 HASTE = Patience(connect_seconds=5, read_seconds=5, attempts=3, pause_seconds=0.001)
 

@@ -32,6 +32,7 @@ class Answer(Value):
     headers: Mapping[str, str] = {}
     body: bytes = b""
     stop_at: int | None = None  # the connection breaks after so many bytes of the body
+    stalls: bool = False  # there, it stays open instead, until the client closes it
 
 
 class Faults:
@@ -54,6 +55,7 @@ class Faults:
         # what is wrong with blobs
         self.redirect_blobs_to = ""  # the base URL of another FakeRegistry
         self.truncate_at, self.truncations = 0, 0
+        self.stalls = False  # what is truncated stays open, until the client closes it
         self.corrupt_blobs = False
         self.chunked = False
         self.ranges = True

@@ -15,7 +15,7 @@ from chrun.oci.platform import Platform
 from chrun.oci.reference import Reference
 from chrun.registry.client import Registry
 from chrun.registry.credentials import CredentialStore
-from chrun.registry.http import Patience
+from chrun.registry.patience import Patience
 from chrun.store.lookup import load_readable
 from tests.support.images import digest_of
 
@@ -31,12 +31,15 @@ _MAIN = "import sys; from chrun.cli.main import main; sys.exit(main())"
 
 
 def pulled(
-    store: Store, name: str, platform: Platform = AMD64, progress: Progress | None = None
+    store: Store,
+    name: str,
+    platform: Platform = AMD64,
+    progress: Progress | None = None,
+    **patience: float,
 ) -> ImageRecord:
-    """Pull without anybody's credentials and without long waits."""
-    registry = Registry(
-        credentials=CredentialStore({}), patience=Patience(pause_seconds=0.01, attempts=2)
-    )
+    """Pull without anybody's credentials and without long waits; `patience` has other ones."""
+    patient = Patience(pause_seconds=0.01, attempts=2).replace(**patience)
+    registry = Registry(credentials=CredentialStore({}), patience=patient)
     return pull(store, registry, Reference.parse(name), platform, progress or Silent())
 
 

@@ -169,7 +169,8 @@ class FakeRegistry:
         if faults.truncations:
             faults.truncations -= 1
             stop_at = faults.truncate_at
-        return Answer(206 if start else 200, headers, blob[start:], stop_at)
+        status = 206 if start else 200
+        return Answer(status, headers, blob[start:], stop_at, stop_at is not None and faults.stalls)
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -229,6 +230,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if faults.chunked else piece)
         if answer.stop_at is not None:
             self.close_connection = True
+            if answer.stalls:
+                self.rfile.read(1)  # nothing comes but the end
         elif faults.chunked:
             self.wfile.write(b"0\r\n\r\n")
 

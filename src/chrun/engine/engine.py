@@ -126,10 +126,15 @@ class Engine:
         return open_archive(self.store.with_room(users.room), path, unpack)
 
     def _registry(self) -> Registry:
+        from chrun.engine.waiting import read_patience
         from chrun.registry.client import Registry
         from chrun.registry.credentials import CredentialStore
 
-        return Registry(credentials=CredentialStore(), insecure=self._insecure)
+        return Registry(
+            credentials=CredentialStore(),
+            insecure=self._insecure,
+            patience=read_patience(os.environ),
+        )
 
     def abandon(self, container: Container, error: BaseException) -> None:
         """Remove a container that could not be started; a failure of that is a note on `error`."""

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from chrun.store.locks import Hold
 
 _CHUNK_BYTES = 1 << 20
-_ATTEMPTS = 5  # in a row that bring nothing
+_ATTEMPTS = 5  # in a row that bring next to nothing
+_LEAST_PROGRESS_BYTES = 64 << 10  # or a server could break off behind every byte, for ever
 _PAUSE_SECONDS = 0.2  # before the first of them, twice as long before each further one
 _MOST_REFUSED_BYTES = 64 << 20  # that are read behind bad content, to tell what is wrong with it
 
@@ -246,7 +247,7 @@ class LayerFetcher:
             try:
                 yield from self._transferred(layer, file, space)
             except RegistryError as error:
-                failures = 0 if file.tell() > start else failures + 1
+                failures = 0 if file.tell() - start >= _LEAST_PROGRESS_BYTES else failures + 1
                 if not _is_passing(error) or failures >= _ATTEMPTS:
                     raise
                 self._progress.resuming(layer.part, str(error))

@@ -13,7 +13,8 @@ from chrun.oci.reference import DOCKER_HUB
 from chrun.oci.verify import verified
 from chrun.registry.credentials import CredentialStore
 from chrun.registry.failures import failure
-from chrun.registry.http import BUSY, Patience, Transport, address_of
+from chrun.registry.headers import parse_number, range_start
+from chrun.registry.http import BUSY, Transport, address_of
 from chrun.registry.session import Ask, Place, Session
 from chrun.registry.trust import Trust
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from chrun.oci.reference import Reference
     from chrun.registry.http import Response
+    from chrun.registry.patience import Patience
 
     Found = TypeVar("Found")
 
@@ -198,14 +200,14 @@ def _pull(reference: Reference) -> str:
 
 def _described(reference: Reference, head: Response) -> Descriptor | None:
     """Read a descriptor from a HEAD's headers, None unless they say all of it."""
-    length, kind = head.headers.get("content-length", ""), _media_type(head)
-    if head.status != 200 or kind not in _DOCUMENTS or not length.isdecimal():
+    size, kind = parse_number(head.headers.get("content-length", "")), _media_type(head)
+    if head.status != 200 or kind not in _DOCUMENTS or size is None:
         return None
     try:
         digest = reference.digest or Digest.parse(head.headers.get("docker-content-digest", ""))
     except ContentError:
         return None
-    return Descriptor(kind, digest, int(length))
+    return Descriptor(kind, digest, size)
 
 
 def _media_type(response: Response) -> str:
@@ -213,13 +215,12 @@ def _media_type(response: Response) -> str:
 
 
 def _range_start(what: str, response: Response, asked: int) -> int:
-    """Read where a partial answer starts (RFC 9110, section 14.4): not behind what was asked."""
-    unit, _, span = response.headers.get("content-range", "").partition(" ")
-    start = span.partition("-")[0]
-    if unit != "bytes" or not start.isdecimal() or int(start) > asked:
+    """Say where a partial answer starts: not behind what was asked."""
+    start = range_start(response.headers)
+    if start is None or start > asked:
         raise RegistryError(
             f"cannot {what}: the registry sent another part than the one asked for",
             status=response.status,
             url=address_of(response.url),
         )
-    return int(start)
+    return start

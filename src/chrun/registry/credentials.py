@@ -8,7 +8,6 @@ $DOCKER_CONFIG/config.json, $XDG_RUNTIME_DIR/containers/auth.json (as root witho
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import subprocess
 
@@ -145,7 +144,7 @@ def _read_entry(entry: Document) -> Credential:
     if encoded := entry.text("auth", ""):
         try:
             pair = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # not ASCII, not base64, or not UTF-8 in it
             raise ContentError(f"cannot read {entry.what}: auth is not base64") from error
         username, _, password = pair.partition(":")
     return Credential(username, password.rstrip("\0"), entry.text("identitytoken", ""))

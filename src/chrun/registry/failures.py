@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from http.client import responses
 
-from chrun.errors import ImageNotFoundError, RateLimitedError, RegistryError, UnauthorizedError
-from chrun.registry.http import address_of, retry_after
+from chrun.errors import (
+    ContentError,
+    ImageNotFoundError,
+    RateLimitedError,
+    RegistryError,
+    UnauthorizedError,
+)
+from chrun.oci.document import Document
+from chrun.registry.headers import retry_after
+from chrun.registry.http import address_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,11 +54,10 @@ def failure(what: str, response: Response, *, hint: str = "") -> RegistryError:
 def explained(answer: Answer) -> tuple[str, str]:
     """Give the registry's own code and message, made fit to be shown; "" for what it left out."""
     try:
-        first = json.loads(answer.body)["errors"][0]
-        code, message = first.get("code", ""), first.get("message", "")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        first = next(Document.parse("an error", answer.body).documents("errors"))
+    except (ContentError, StopIteration):
         return "", ""
-    return _shown(code), _shown(message)
+    return _shown(first.fields.get("code")), _shown(first.fields.get("message"))
 
 
 def _shown(text: object) -> str:

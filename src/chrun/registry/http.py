@@ -1,27 +1,27 @@
-"""Moving bytes: connections, TLS, proxies, redirects by hand, and patience with busy servers."""
+"""Moving bytes: requests, redirects by hand, and patience with busy servers."""
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from random import SystemRandom
 from threading import Lock
-from urllib.parse import unquote, urljoin
 
 import urllib3
 from urllib3 import exceptions
 
 from chrun.errors import RegistryError
+from chrun.registry.connections import Watch, new_pool, watched
+from chrun.registry.headers import retry_after
+from chrun.registry.patience import Deadline, Pace, Patience, TooSlowError
 from chrun.registry.proxies import proxy_for
-from chrun.registry.trust import Trust, host_of, is_loopback, origin_of, parsed
+from chrun.registry.trust import Trust, host_of, is_loopback, joined, origin_of, parsed
 from chrun.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -30,25 +30,11 @@ if TYPE_CHECKING:
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BUSY = frozenset({429, 500, 502, 503, 504})
 _MAX_REDIRECTS = 10
-_MAX_CONNECTIONS = 8  # to one host: what a pull of several layers at once needs
 _CHUNK_BYTES = 1 << 18
-# Where systems keep their CAs, for a Python that was built to look elsewhere.
-_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch, Gentoo, Alpine
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
-    "/etc/ssl/ca-bundle.pem",  # SUSE
-    "/etc/ssl/cert.pem",  # Alpine, BSDs
-)
-
-
-class Patience(Value):
-    """How long to wait, in seconds, and how often to ask."""
-
-    connect_seconds: float = 10
-    read_seconds: float = 60  # without a single byte
-    attempts: int = 5
-    pause_seconds: float = 0.25  # doubled each time, and jittered
-    longest_wait_seconds: float = 60  # a longer Retry-After is not waited for
+_LONGEST_GATHERED_SECONDS = 1.0  # what arrives slowly is passed on in smaller pieces
+# What urllib3 and the standard library below it raise for an answer that they cannot make sense of
+_BROKEN = (exceptions.HTTPError, OSError, ValueError)
+_SLOW_HINT = "CHRUN_REGISTRY_TIMEOUT and CHRUN_LOWEST_SPEED say how slow a registry may be"
 
 
 class Request(Value):
@@ -80,12 +66,20 @@ class Answer(Value):
 class Response:
     """A response whose body is still to be read; a context manager."""
 
-    def __init__(self, request: Request, response: urllib3.BaseHTTPResponse) -> None:
+    def __init__(
+        self,
+        request: Request,
+        response: urllib3.BaseHTTPResponse,
+        watch: Watch,
+        patience: Patience,
+    ) -> None:
         self.request = request  # the last one, behind redirects
         self.url = parsed(request.url)
         self.status = response.status
         self.headers = {key.lower(): text for key, text in response.headers.items()}
         self._response = response
+        self._watch = watch
+        self._patience = patience
 
     def __enter__(self) -> Self:
         return self
@@ -99,23 +93,52 @@ class Response:
         self._response.close()
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the body piece by piece; RegistryError where it breaks off."""
-        got = 0
+        """Give a body that may be long, piece by piece; RegistryError where it breaks off.
+
+        What had arrived until then is given first. It may take any time, at the slowest pace that
+        patience allows.
+        """
+        pace = Pace(self._patience.window_seconds, self._patience.window_bytes)
+        self._watch.limit = pace
+        gathered: list[bytes] = []
+        got = size = 0
+        began = time.monotonic()
         try:
-            for chunk in self._response.stream(_CHUNK_BYTES, decode_content=False):
-                got += len(chunk)
-                yield chunk
-        except (exceptions.HTTPError, OSError) as error:
-            raise _failure("read from", self.url, error, f" after {got} bytes") from error
+            while piece := self._read(pace):
+                gathered.append(piece)
+                size += len(piece)
+                if size >= _CHUNK_BYTES or time.monotonic() - began > _LONGEST_GATHERED_SECONDS:
+                    got += size
+                    yield b"".join(gathered)
+                    gathered, size, began = [], 0, time.monotonic()
+        except _BROKEN as error:
+            if gathered:
+                yield b"".join(gathered)
+            raise _failure("read from", self.url, error, f" after {got + size} bytes") from error
+        if gathered:
+            yield b"".join(gathered)
+
+    def _read(self, pace: Pace) -> bytes:
+        pace.begin_read()
+        piece = self._response.read1(_CHUNK_BYTES, decode_content=False)
+        pace.end_read(len(piece))
+        return piece
 
     def answer(self, limit: int) -> Answer:
-        """Read at most `limit` bytes of the body and let the connection go."""
+        """Read at most `limit` bytes of the body and let the connection go.
+
+        RegistryError where it breaks off, or takes longer than the whole request may.
+        """
         body = bytearray()
         with self:
-            for chunk in self.chunks():
-                body += chunk
-                if len(body) >= limit:
-                    break
+            try:
+                while len(body) < limit and (
+                    piece := self._response.read1(_CHUNK_BYTES, decode_content=False)
+                ):
+                    body += piece
+            except _BROKEN as error:
+                when = f" after {len(body)} bytes"
+                raise _failure("read from", self.url, error, when) from error
         return Answer(self.status, self.headers, bytes(body[:limit]))
 
     def discard(self) -> None:
@@ -167,8 +190,9 @@ class Transport:
         return pause * SystemRandom().uniform(0.5, 1)
 
     def _follow(self, request: Request) -> Response:
+        deadline = Deadline(self.patience.request_seconds)
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._send(request)
+            response = self._send(request, deadline)
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or not location:
                 return response
@@ -179,7 +203,7 @@ class Transport:
         )
 
     def _redirected(self, request: Request, origin: Url, location: str) -> Request:
-        target = parsed(urljoin(request.url, location))
+        target = joined(request.url, location)
         reason = self.trust.refusal(origin, target)
         if request.method not in ("GET", "HEAD"):
             reason = f"a {request.method} is not repeated elsewhere"  # its body is a secret
@@ -193,28 +217,29 @@ class Transport:
             headers = {key: text for key, text in headers.items() if key.lower() != "authorization"}
         return request.replace(url=target.url, headers=headers)
 
-    def _send(self, request: Request) -> Response:
-        url = parsed(request.url)
+    def _send(self, request: Request, deadline: Deadline) -> Response:
+        url, watch = parsed(request.url), Watch(deadline)
         timeout = urllib3.Timeout(
             connect=self.patience.connect_seconds, read=self.patience.read_seconds
         )
         # identity: a digest names the bytes as they are stored, not what a proxy makes of them
         headers = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", **request.headers}
         try:
-            response = self._pool(url).request(
-                request.method,
-                url.url,
-                body=request.body or None,
-                headers=headers,
-                redirect=False,
-                retries=False,
-                timeout=timeout,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (exceptions.HTTPError, OSError) as error:
+            with watched(watch):
+                response = self._pool(url).request(
+                    request.method,
+                    url.url,
+                    body=request.body or None,
+                    headers=headers,
+                    redirect=False,
+                    retries=False,
+                    timeout=timeout,
+                    preload_content=False,
+                    decode_content=False,
+                )
+        except _BROKEN as error:
             raise _failure("reach", url, error) from error
-        return Response(request, response)
+        return Response(request, response, watch, self.patience)
 
     def _pool(self, url: Url) -> urllib3.PoolManager:
         proxy = proxy_for(url)
@@ -223,7 +248,7 @@ class Transport:
             security = "unverified"
         with self._lock:
             if (proxy, security) not in self._pools:
-                self._pools[proxy, security] = _new_pool(proxy, _CONTEXTS[security]())
+                self._pools[proxy, security] = new_pool(proxy, security)
             return self._pools[proxy, security]
 
 
@@ -232,26 +257,18 @@ def address_of(url: Url) -> str:
     return url._replace(auth=None, query=None, fragment=None).url
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After, in seconds or as a date (RFC 9110, section 10.2.3); None without one."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
 def is_unconnected(error: RegistryError) -> bool:
     """Say whether no HTTP was to be had: nobody is there, or somebody who speaks otherwise.
 
-    Not so where a certificate is not to be trusted or a redirect was not to be followed.
+    Not so where a certificate is not to be trusted, a redirect was not to be followed, or the whole
+    time that a request may take is over.
     """
     cause = error.__cause__
+    if cause is not None and isinstance(cause.__cause__, TooSlowError):
+        return False
     if isinstance(cause, exceptions.SSLError):
         return _certificate_error(cause) is None
-    return isinstance(cause, (exceptions.HTTPError, OSError))
+    return isinstance(cause, _BROKEN)
 
 
 def _is_final(error: RegistryError) -> bool:
@@ -286,6 +303,8 @@ def _reason(error: Exception) -> tuple[str, str]:
             error, exceptions.NewConnectionError
         ):
             words = "no connection in time"
+        case exceptions.ReadTimeoutError() if isinstance(error.__cause__, TooSlowError):
+            words, hint = str(error.__cause__), _SLOW_HINT
         case exceptions.ReadTimeoutError():
             words = "it fell silent"
         case exceptions.SSLError() if certificate := _certificate_error(error):
@@ -294,6 +313,8 @@ def _reason(error: Exception) -> tuple[str, str]:
         case exceptions.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
             words = "it does not speak HTTPS"
             hint = "pull --insecure or CHRUN_INSECURE_REGISTRIES ask it over plain HTTP"
+        case ValueError() if not isinstance(error, exceptions.HTTPError):
+            words = "its answer is no HTTP"
         case _:
             words = _system_words(error)
     return words, hint
@@ -314,42 +335,3 @@ def _system_words(error: BaseException) -> str:
             (held for held in inner.args if isinstance(held, BaseException)), None
         )
     return "the connection broke"
-
-
-def _new_pool(proxy: str, context: ssl.SSLContext | None) -> urllib3.PoolManager:
-    if not proxy:
-        return urllib3.PoolManager(maxsize=_MAX_CONNECTIONS, ssl_context=context)
-    user = parsed(proxy).auth
-    return urllib3.ProxyManager(
-        parsed(proxy)._replace(auth=None).url,
-        maxsize=_MAX_CONNECTIONS,
-        ssl_context=context,
-        proxy_headers=urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None,
-    )
-
-
-def _verified_context() -> ssl.SSLContext:
-    """Trust the system's CAs, or those of SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads."""
-    context = ssl.create_default_context()
-    known = ssl.get_default_verify_paths()
-    if not known.cafile and not (known.capath and os.listdir(known.capath)):
-        for bundle in filter(os.path.exists, _CA_BUNDLES):
-            context.load_verify_locations(bundle)
-            break
-    return context
-
-
-def _unverified_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    urllib3.disable_warnings(exceptions.InsecureRequestWarning)  # the user listed the host
-    return context
-
-
-# Reading the system's CAs takes longer than asking a registry on loopback.
-_CONTEXTS: dict[str, Callable[[], ssl.SSLContext | None]] = {
-    "http": lambda: None,
-    "https": _verified_context,
-    "unverified": _unverified_context,
-}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from urllib.parse import urljoin
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
@@ -80,8 +81,20 @@ def parsed(url: str) -> Url:
     """Parse a URL as urllib3 will when it connects; RegistryError if it does not."""
     try:
         return parse_url(url)
-    except LocationParseError as error:
-        raise RegistryError(f"cannot follow {url.partition('?')[0][:200]!r}: not a URL") from error
+    except LocationParseError:
+        raise _no_url(url) from None
+
+
+def joined(base: str, location: str) -> Url:
+    """Give the URL that a redirect of `base` leads to; RegistryError when it is none."""
+    try:
+        return parsed(urljoin(base, location))
+    except ValueError:  # "http://[", say
+        raise _no_url(location) from None
+
+
+def _no_url(text: str) -> RegistryError:
+    return RegistryError(f"cannot follow {text.partition('?')[0][:200]!r}: not a URL")
 
 
 def host_of(url: Url) -> str:
@@ -134,7 +147,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         try:
             return ipaddress.IPv4Address(socket.inet_aton(host))
-        except (OSError, UnicodeError):
+        except (OSError, ValueError):  # not one, or with a NUL or a letter that is not ASCII
             return None
     return getattr(address, "ipv4_mapped", None) or address
 

@@ -276,3 +276,21 @@ def test_basic_is_made_of_user_and_password():
 
 def test_no_repr_shows_a_secret():
     assert "secret" not in repr(Credential("alice", "secret", "secret"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"credHelpers": {"a": "x\ud800"}},
+        {"credHelpers": {"a": "x\0"}},
+        {"credsStore": "\ud800"},
+        {"auths": {"a": {"username": "\ud800", "password": "x"}}},
+        {"auths": {"a": {"identitytoken": "\0"}}},
+        {"auths": {"a": {"auth": "ü"}}},
+        {"auths": {"a": {"auth": "\udcff"}}},
+    ],
+)
+def test_what_is_no_text_in_a_file_is_an_error_that_says_where(home, find, fields):
+    _written(home / ".docker/config.json", **fields)
+    with pytest.raises(ContentError, match=r"^cannot read .*config\.json: "):
+        find("a")

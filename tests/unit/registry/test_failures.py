@@ -5,7 +5,8 @@ import json
 import pytest
 
 from chrun.registry.failures import explained
-from chrun.registry.http import Answer, address_of, retry_after
+from chrun.registry.headers import retry_after
+from chrun.registry.http import Answer, address_of
 from chrun.registry.trust import parsed
 
 
@@ -68,3 +69,13 @@ def test_retry_after_that_says_nothing_is_none(text):
 def test_an_address_that_is_shown_has_no_query_and_no_user():
     url = parsed("https://me:secret@a.example:5000/v2/x?sig=secret#secret")
     assert address_of(url) == "https://a.example:5000/v2/x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9" * 5000, "Fri, 01 Jan 99999 00:00:00 GMT", "Fri, 01 Jan 0000 00:00:00 GMT", "1e9", "-1",
+     "Fri, 31 Feb 2100 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 +99999999", "\xb2"],
+)  # fmt: skip
+def test_retry_after_may_be_anything(text):
+    seconds = retry_after({"retry-after": text})
+    assert seconds is None or seconds >= 0
