@@ -5,13 +5,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench install set-up lint types unit sanitized native fuzz suite \
-	suite-own suite-user suite-subids attacks test-vm clean
+.PHONY: help demo test check bench install set-up lint types unit sanitized native fuzz fuzz-python \
+	suite suite-own suite-user suite-subids test-lowest attacks test-vm clean
 
 VENV := .venv
 PYTHON ?= $(shell tools/find-python)
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 SANITIZED := build/sanitized
+LOWEST := build/lowest
 PYTEST := $(VENV)/bin/python -m pytest
 FUZZ_SECONDS ?= 60
 PRINT_DEPENDENCIES := import tomllib; \
@@ -25,6 +26,7 @@ help:
 	@echo "make demo     the story of the README, played for real"
 	@echo "make test     all tests, as root also as an ordinary user"
 	@echo "make test-vm  the part of them that wants a virtual machine"
+	@echo "make fuzz-python FUZZ_SECONDS=3600   the Python parsers, an hour in all for each of four"
 	@echo "make attacks  every defence taken out once, to see its test fail"
 	@echo "make check    lint, types, contracts and unit tests, in seconds"
 	@echo "make bench    chrun beside docker, podman, runc, crun and bwrap"
@@ -35,7 +37,7 @@ demo: $(VENV)/installed
 	@$(VENV)/bin/python -m demo
 
 # The longest first, for who plays several at once (.ci/run); what is quick to say no comes before all
-test: check test-vm suite native fuzz
+test: check test-vm suite native fuzz fuzz-python test-lowest
 
 check: lint types unit
 
@@ -46,7 +48,7 @@ install: $(VENV)/installed
 
 # All that `make test` installs and makes, for who plays several of its parts at once: package
 # managers want to be alone, and so do who write what others read
-set-up: $(VENV)/installed $(VENV)/test-packages $(VENV)/vm-packages sanitized
+set-up: $(VENV)/installed $(VENV)/test-packages $(VENV)/vm-packages $(LOWEST)/installed sanitized
 
 lint: $(VENV)/tools
 	ruff check .
@@ -69,6 +71,11 @@ native: sanitized $(VENV)/installed
 # The plan reader, with plans that nobody would write
 fuzz: sanitized
 	$(SANITIZED)/native/fuzz_plan $(FUZZ_SECONDS)
+
+# The parsers of bytes from outside, two at a time, FUZZ_SECONDS / 4 each but a second at the least;
+# FUZZ="NAME..." plays those
+fuzz-python: $(VENV)/tools
+	PYTHONPATH=src $(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 sanitized: $(SANITIZED)/build.ninja
 	MAKEFLAGS= meson compile -C $(SANITIZED)
@@ -99,6 +106,12 @@ suite-user: $(VENV)/installed $(VENV)/test-packages
 suite-subids: $(VENV)/installed $(VENV)/test-packages
 	@echo "the suite as one who has subordinate ids"
 	tools/as-user --subids python -m pytest $(PYTEST_OPTIONS) $(OF_CONTAINERS)
+
+# What depends on other projects' code, with the lowest versions that pyproject.toml allows; the suite
+# has the newest
+test-lowest: $(LOWEST)/installed $(VENV)/installed $(VENV)/test-packages
+	CHRUN_TEST_LOWEST=1 PYTHONPATH=$(CURDIR)/$(LOWEST) $(PYTEST) -q tests/unit/test_dependencies.py \
+		tests/unit/cli tests/unit/registry tests/unit/layers tests/registry
 
 # Whether the tests of attacks would notice: each defence is taken out once (tests/attacks/defences.toml);
 # ATTACKS="WORD..." plays those that have a word in their name
@@ -134,6 +147,12 @@ $(VENV)/installed: $(SOURCES) $(VENV)/tools
 	@tools/need gcc /usr/include/stdio.h=libc6-dev /usr/include/linux/seccomp.h=linux-libc-dev \
 		musl-gcc=musl-tools
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall .
+	touch $@
+
+$(LOWEST)/installed: pyproject.toml $(VENV)/tools
+	rm -rf $(LOWEST)
+	$(VENV)/bin/python -c '$(PRINT_DEPENDENCIES)' | sed 's/>=/==/' | \
+		$(PIP) install --target $(LOWEST) --requirement /dev/stdin
 	touch $@
 
 $(VENV)/test-packages: $(VENV)/tools
