@@ -26,7 +26,6 @@ help:
 	@echo "make demo     the story of the README, played for real"
 	@echo "make test     all tests, as root also as an ordinary user"
 	@echo "make test-vm  the part of them that wants a virtual machine"
-	@echo "make fuzz-python FUZZ_SECONDS=3600   the Python parsers, an hour in all for each of four"
 	@echo "make attacks  every defence taken out once, to see its test fail"
 	@echo "make check    lint, types, contracts and unit tests, in seconds"
 	@echo "make bench    chrun beside docker, podman, runc, crun and bwrap"
@@ -72,8 +71,9 @@ native: sanitized $(VENV)/installed
 fuzz: sanitized
 	$(SANITIZED)/native/fuzz_plan $(FUZZ_SECONDS)
 
-# The parsers of bytes from outside, two at a time, FUZZ_SECONDS / 4 each but a second at the least;
-# FUZZ="NAME..." plays those
+# The parsers of what comes from outside (tests/fuzz): a quarter of FUZZ_SECONDS for each, so 15 seconds
+# in CI and an hour with FUZZ_SECONDS=14400, as many at once as there are processors; FUZZ="NAME..."
+# plays those
 fuzz-python: $(VENV)/tools
 	PYTHONPATH=src $(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 

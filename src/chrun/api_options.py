@@ -14,6 +14,8 @@ from chrun.errors import UsageError
 
 Choice = TypeVar("Choice", bound=str)
 
+_SIZE_BITS = 63
+
 _BOOLS = frozenset({"capture_output", "check", "init", "privileged", "readonly", "text"})
 _TEXTS = frozenset(
     {
@@ -38,8 +40,10 @@ def check_kinds(given: Mapping[str, object]) -> None:
     for name, content in given.items():
         if name in _BOOLS and not isinstance(content, bool):
             raise TypeError(f"{name} must be a bool, got {content!r}")
-        if name in _TEXTS and not isinstance(content, str):
-            raise TypeError(f"{name} must be a str, got {content!r}")
+        if name in _TEXTS:
+            if not isinstance(content, str):
+                raise TypeError(f"{name} must be a str, got {content!r}")
+            _plain(name, content)
     _check_timeout(given.get("timeout"))
     _check_scratch_bytes(given.get("scratch_bytes", 0))
 
@@ -54,6 +58,8 @@ def _check_scratch_bytes(given: object) -> None:
         raise TypeError(f"scratch_bytes must be an int, got {given!r}")
     if given < 0:
         raise UsageError(f"cannot use scratch_bytes {given}: expected 0, which is disk, or more")
+    if given >> _SIZE_BITS:
+        raise UsageError("cannot use scratch_bytes: the kernel cannot count that far")
 
 
 def to_path(name: str, given: object) -> str:
@@ -63,7 +69,7 @@ def to_path(name: str, given: object) -> str:
         path = os.fspath(cast("os.PathLike[str]", given))
     if not isinstance(path, str):
         raise TypeError(f"{name} must be a str or an os.PathLike of one, got {given!r}")
-    return path
+    return _plain(name, path)
 
 
 def to_receipt(given: object) -> str:
@@ -80,7 +86,7 @@ def to_words(name: str, given: object) -> tuple[str, ...]:
         members = cast("Sequence[object]", given)
         words = tuple(word for word in members if isinstance(word, str))
         if len(words) == len(members):
-            return words
+            return tuple(_plain(name, word) for word in words)
     raise TypeError(f"{name} must be a sequence of strings, got {given!r}")
 
 
@@ -90,7 +96,7 @@ def to_limit(name: str, given: object) -> tuple[str, ...]:
         return to_words(name, given)
     if isinstance(given, bool) or not isinstance(given, (str, int, float)):
         raise TypeError(f"{name} must be a number or a text, got {given!r}")
-    return (str(given),)
+    return (_plain(name, str(given)),)
 
 
 def to_variables(given: object) -> tuple[str, ...]:
@@ -110,6 +116,17 @@ def _variable(name: object, content: object) -> str:
     if not name or "=" in name:
         raise UsageError(f"cannot set variable {name!r}: a name is not empty and has no '='")
     return f"{name}={content}"
+
+
+def _plain(name: str, text: str) -> str:
+    """Refuse what no system call can be given, and so no word of a command line has."""
+    if "\0" in text:
+        raise UsageError(f"cannot use {name} {text[:80]!r}: it has a NUL character in it")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise UsageError(f"cannot use {name} {text[:80]!r}: it is no text") from error
+    return text
 
 
 def to_choice(name: str, given: Choice, choices: Sequence[Choice]) -> Choice:

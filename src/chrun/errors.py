@@ -27,7 +27,7 @@ ChrunError                      .hint: what the user can do, or ""
     └── ContainerExistsError
 
 A message is the line that the CLI prints behind "chrun: ": lower case, no full stop,
-"cannot <verb> <object>: <what happened>".
+"cannot <verb> <object>: <what happened>". It is one printable line, whatever it quotes.
 """
 
 from __future__ import annotations
@@ -37,10 +37,16 @@ class ChrunError(Exception):
     """The root of the tree; `hint` is one more line that tells the user what to do."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(_printable(message))
+        self.hint = _printable(hint)
         if hint:
-            self.add_note(f"hint: {hint}")
+            self.add_note(f"hint: {self.hint}")
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else "?" for mark in text)
 
 
 class InvalidReferenceError(ChrunError, ValueError):

@@ -80,3 +80,10 @@ def test_errors_carry_what_programs_decide_by():
     failed = SandboxError("cannot", step="mount proc on /proc", errno=1)
     assert (failed.step, failed.errno) == ("mount proc on /proc", 1)
     assert issubclass(InvalidReferenceError, ValueError)
+
+
+def test_a_message_is_one_line_that_moves_no_cursor():
+    error = ChrunError("cannot run a\nb: \x1b[2J\ud800", hint="x\r\ny")
+    assert str(error) == "cannot run a?b: ?[2J?"
+    assert error.hint == "x??y"
+    assert error.__notes__ == ["hint: x??y"]

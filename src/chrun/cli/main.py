@@ -6,7 +6,6 @@ import errno
 import gc
 import os
 import sys
-from io import TextIOWrapper
 
 from chrun.errors import ChrunError, CommandNotExecutableError, CommandNotFoundError, UsageError
 
@@ -126,9 +125,9 @@ def _prepare_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(fd, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: SIM115 - for good
-    if isinstance(sys.stdout, TextIOWrapper):
-        whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-        sys.stdout.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
+    whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+    reconfigure: Callable[..., None] = getattr(sys.stdout, "reconfigure")  # noqa: B009 - of TextIO's only implementation
+    reconfigure(errors="surrogateescape" if whole else "backslashreplace")
 
 
 def _end_by_sigpipe() -> int:

@@ -145,7 +145,7 @@ def _address(flag: str, word: str) -> str:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, word.partition("%")[0])
-        except OSError:
+        except (OSError, ValueError):  # not one, or with a NUL or a byte that is no UTF-8
             continue
         return _plain(flag, word)
     raise UsageError(f"cannot read {flag} {word!r}: expected an address such as 192.0.2.1")

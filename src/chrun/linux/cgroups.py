@@ -119,11 +119,15 @@ def own_place() -> str:
 
 
 def read_places(text: str) -> dict[str, str]:
-    """Read /proc/PID/cgroup: the path in its tree by controller, version 2's by ""."""
+    """Read /proc/PID/cgroup: the path in its tree by controller, version 2's by "".
+
+    A line of another form is skipped.
+    """
     places: dict[str, str] = {}
-    for line in filter(None, text.split("\n")):
-        _, names, path = line.split(":", 2)
-        for name in names.split(","):
+    for line in text.split("\n"):
+        _, _, rest = line.partition(":")
+        names, colon, path = rest.partition(":")
+        for name in names.split(",") if colon else ():
             places[name] = path
     return places
 

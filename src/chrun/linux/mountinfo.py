@@ -6,6 +6,8 @@ import os
 
 from chrun.values import Value
 
+_FIELDS, _FIELDS_BEHIND = 6, 3  # before and behind the hyphen, without those that are optional
+
 
 class MountEntry(Value):
     """One mount: where, of which type, its per-mount options, what of its file system is shown.
@@ -27,12 +29,15 @@ def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
     """Read the lines of a mountinfo file, in mount order.
 
     Whoever mounts chooses names, in which the kernel escapes "\\n" but nothing else that ends lines
-    elsewhere: so files of /proc are read with newline="\\n", and not taken apart by splitlines.
+    elsewhere: so files of /proc are read with newline="\\n", and not taken apart by splitlines. A
+    line without all fields, which something mounted over /proc may have, is skipped.
     """
     entries: list[MountEntry] = []
     for line in filter(None, text.split("\n")):
         fields, _, rest = line.partition(" - ")
         words, behind = fields.split(" "), rest.split(" ")
+        if len(words) < _FIELDS or len(behind) < _FIELDS_BEHIND:
+            continue
         entries.append(
             MountEntry(
                 _unescape(words[4]),

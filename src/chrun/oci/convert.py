@@ -177,6 +177,10 @@ def _checked(image: str, words: tuple[str, ...]) -> tuple[str, ...]:
     for word in words:
         if "\0" in word:
             raise UsageError(f"cannot run {image}: {word[:80]!r} has a NUL character in it")
+        try:
+            word.encode(errors="surrogateescape")  # as names of files that are no UTF-8
+        except UnicodeEncodeError as error:
+            raise UsageError(f"cannot run {image}: {word[:80]!r} is no text") from error
     return words
 
 

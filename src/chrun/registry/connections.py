@@ -125,18 +125,25 @@ class _TlsConnection(HTTPSConnection):
     response_class = _WatchedResponse
 
 
+# urllib3 declares its own connections for these, which are not quite what it declares they must be
 class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Connection  # pyright: ignore[reportAssignmentType]
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+    ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType]
+
+
+_POOLS: dict[str, type[urllib3.HTTPConnectionPool] | type[urllib3.HTTPSConnectionPool]] = {
+    "http": _Pool,
+    "https": _TlsPool,
+}
 
 
 def new_pool(proxy: str, security: str) -> urllib3.PoolManager:
     """Make connections for one proxy, "" for none, and "http", "https" or "unverified" TLS."""
     pool = _manager(proxy, _CONTEXTS[security]())
-    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    pool.pool_classes_by_scheme = _POOLS
     return pool
 
 

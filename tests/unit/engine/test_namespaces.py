@@ -154,3 +154,11 @@ def test_a_host_name_wants_a_namespace_of_its_own():
     for mode in ("host", "container:web"):
         with pytest.raises(UsageError, match=f"cannot use --hostname with --uts {mode}"):
             check_options(RunOptions(hostname="x", namespaces=NamespaceOptions(uts=mode)))
+
+
+@pytest.mark.parametrize("address", ["\udcff", "\0", "192.0.2.1\0", "::1\udcff"])
+@pytest.mark.parametrize("flag", ["dns", "add_host"])
+def test_an_address_is_no_other_bytes(flag, address):
+    word = address if flag == "dns" else f"name={address}"
+    with pytest.raises(UsageError, match=r"^cannot read --"):
+        read(**{flag: (word,)})

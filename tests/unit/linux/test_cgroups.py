@@ -133,3 +133,12 @@ def test_more_shares_are_never_less_weight():
 )
 def test_a_size_is_written_in_the_largest_unit_that_keeps_it_whole(size, words):
     assert size_words(size) == words
+
+
+@pytest.mark.parametrize("line", ["x", "1:", ":", "1", "::"])
+def test_lines_of_another_form_name_no_cgroup(line):
+    assert read_places(f"{line}\n4:cpu,cpuacct:/a:b\n") | {"": ""} == {
+        "cpu": "/a:b",
+        "cpuacct": "/a:b",
+        "": "",
+    }

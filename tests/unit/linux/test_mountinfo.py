@@ -61,3 +61,8 @@ def test_a_mount_point_may_have_any_character_in_its_name():
     name = "/m\r\v\f\x1c\x85\u2028x"  # each but the x ends a line for str.splitlines
     (entry,) = parse_mountinfo(f"1 2 0:3 / {name} rw - tmpfs none rw\n")
     assert entry.mount_point == name
+
+
+def test_lines_without_all_fields_are_skipped():
+    broken = ["", "x", " - ", "1 2 3 4 5", "1 2 3 / / rw - ext4", "1 2 3 / / rw shared:1"]
+    assert parse_mountinfo("\n".join([*broken, TEXT])) == parse_mountinfo(TEXT)

@@ -55,6 +55,12 @@ def test_a_nul_character_from_an_image_is_an_error(config):
         spec(config)
 
 
+def test_half_a_character_is_an_error_and_a_byte_that_is_no_utf8_is_not():
+    with pytest.raises(UsageError, match=r"cannot run img: '\\ud800' is no text"):
+        spec(ImageConfig((), command=("\ud800",)))
+    assert spec(ImageConfig((), command=("\udcff",))).process.args == ("\udcff",)
+
+
 def test_an_emptied_entrypoint_without_arguments_is_an_error():
     with pytest.raises(UsageError, match="no command"):
         spec(IMAGE, entrypoint=())
