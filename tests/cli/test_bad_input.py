@@ -11,6 +11,7 @@ import pytest
 from tests.support import images
 from tests.support.chrun import Chrun
 from tests.support.needs import needs
+from tests.support.raw_server import RawServer, once
 from tests.support.registry import FakeRegistry, Faults
 
 
@@ -124,6 +125,19 @@ def test_an_image_for_another_platform_only(fresh):
         registry.add(images.index([small(platform="linux/s390x")]), "app", "latest")
         done = fresh("pull", "--platform", "linux/riscv64", f"{registry.host}/app", status=125)
     one_line(done, "no image for linux/riscv64", "it has linux/s390x")
+
+
+def test_a_registry_that_never_ends_its_answer(fresh):
+    pieces = once(b"HTTP/1.1 200 OK\r\nX: ", *[b"y"] * 1000)
+    with RawServer(pieces, pause_seconds=0.01) as server:
+        done = fresh("pull", f"{server.host}/x", status=125, CHRUN_REGISTRY_TIMEOUT="300ms")
+    one_line(done, f"cannot reach {server.host}: no whole answer in 0.3 seconds")
+    assert fresh.leftovers() == []
+
+
+@pytest.mark.parametrize("name", ["CHRUN_REGISTRY_TIMEOUT", "CHRUN_LOWEST_SPEED"])
+def test_how_long_to_wait_is_a_time_and_a_speed(fresh, name):
+    one_line(fresh("pull", "127.0.0.1:9/x", status=125, **{name: "soon"}), f"cannot read {name}")
 
 
 @pytest.mark.parametrize("fault", [{"corrupt_blobs": True}, {"truncate_at": 10, "truncations": 99}])

@@ -24,19 +24,25 @@ _IMPATIENT = HASTE.replace(request_seconds=0.2, window_seconds=0.2, window_bytes
 _BIG = b"x" * 4096
 _SLOWLY = 0.01
 
+
+def _long(beginning, again):
+    """Give an answer that ends, but long after anybody should have waited for it."""
+    return once(beginning, *[again] * 1000)
+
+
 _ENDLESS = {
-    "a header that goes on": (endless(_OK + b"X: ", b"y"), _SLOWLY),
+    "a header that goes on": (_long(_OK + b"X: ", b"y"), _SLOWLY),
     "interim answers": (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), 0),
     "interim answers with headers": (endless(b"", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"), 0),
-    "an interim answer, slowly": (endless(b"HTTP/1.1 100 Continue\r\nX: ", b"y"), _SLOWLY),
+    "an interim answer, slowly": (_long(b"HTTP/1.1 100 Continue\r\nX: ", b"y"), _SLOWLY),
 }
 _ENDLESS_BODIES = {
-    "a body, slowly": (endless(_OK + b"Content-Length: 99999\r\n\r\n", b"{"), _SLOWLY),
-    "a body without a length": (endless(_OK + b"\r\n", b"{"), _SLOWLY),
-    "chunks, slowly": (endless(_CHUNKED, b"1\r\n{\r\n"), _SLOWLY),
+    "a body, slowly": (_long(_OK + b"Content-Length: 99999\r\n\r\n", b"{"), _SLOWLY),
+    "a body without a length": (_long(_OK + b"\r\n", b"{"), _SLOWLY),
+    "chunks, slowly": (_long(_CHUNKED, b"1\r\n{\r\n"), _SLOWLY),
     "trailers": (endless(_CHUNKED + b"1\r\n{\r\n0\r\n", b"X: y\r\n" * 100), 0),
-    "a chunk's size": (endless(_CHUNKED, b"0"), _SLOWLY),
-    "a chunk's extension": (endless(_CHUNKED + b"1;", b"x"), _SLOWLY),
+    "a chunk's size": (_long(_CHUNKED, b"0"), _SLOWLY),
+    "a chunk's extension": (_long(_CHUNKED + b"1;", b"x"), _SLOWLY),
 }
 
 
