@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # Exit codes of chrun itself; a container's own are passed on (design, section 7).
 FAILED, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 125, 126, 127, 130
 
-# What a write to standard output fails with; every other file's failures are told by who opens it.
+# What a write to standard output fails with, which has no name; most failures of other files have
+# their words where these are opened.
 _OUTPUT_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 _EXHAUSTED = {
@@ -107,7 +108,9 @@ def _common_failure(error: Exception) -> ChrunError | None:
     reason = (error.strerror or "").lower()
     if error.errno in _EXHAUSTED:
         return ChrunError(f"cannot go on: {reason}", hint=_EXHAUSTED[error.errno])
-    if error.errno in _OUTPUT_FAILURES and not error.filename:
+    if error.errno in _OUTPUT_FAILURES and error.filename:
+        return ChrunError(f"cannot use {error.filename}: {reason}")
+    if error.errno in _OUTPUT_FAILURES:
         _give_up(sys.stdout)
         return ChrunError(f"cannot write to standard output: {reason}")
     return None

@@ -79,6 +79,11 @@ def test_the_traceback_is_for_who_asks_for_it():
         ("raise KeyboardInterrupt", 130, ""),
         ("raise ChrunError('cannot x')", 125, "chrun: cannot x\n"),
         (
+            "raise OSError(28, 'No space left on device', '/x')",
+            125,
+            "chrun: cannot use /x: no space left on device\n",
+        ),
+        (
             "raise OSError(28, 'No space left on device')",
             125,
             "chrun: cannot write to standard output: no space left on device\n",
