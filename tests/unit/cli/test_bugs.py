@@ -144,3 +144,28 @@ def test_an_error_inside_a_user_namespace_is_the_same_outside(tmp_path):
     assert result[0] == "UnsupportedMediaTypeError"
     assert str(error_from(*result)).startswith("cannot unpack layer 1: unknown media type")
     assert isinstance(error_from("MemoryError", "", ""), MemoryError)
+
+
+_GATE = """
+import os, struct
+from chrun.cli.gate import _inspect
+from chrun.engine.receipt import open_gate
+ours, theirs = open_gate()
+theirs.send(struct.pack("<3I", os.getpid(), 0, 0))
+if os.fork() == 0:
+    _inspect(ours, None, None)  # it is given no container to look at
+ours.close()
+print(theirs.recv(4096).decode(), end="")
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_a_bug_of_the_process_that_looks_at_a_command_ends_the_command_in_one_line(debug):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CHRUN_DEBUG": debug}
+    done = subprocess.run(
+        [sys.executable, "-c", _GATE], capture_output=True, text=True, env=env, check=True
+    )
+    assert done.stdout.startswith("-chrun: cannot go on: a bug in chrun, AttributeError in engine/")
+    assert done.stdout.count("\n") == 1
+    assert ("Traceback" in done.stderr) == bool(debug)
