@@ -130,7 +130,7 @@ static void say_survivors(int error)
 	const char *why = error == EAGAIN ? "they multiply as quickly as they are killed" :
 					    "/proc does not list those that are left";
 
-	say_failure("end all processes of the container", NULL, why, "limit their number: --pids-limit");
+	say_failure("end all processes of the container", NULL, why, "");
 }
 
 void reap(struct monitor *m)

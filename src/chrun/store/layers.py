@@ -44,7 +44,7 @@ def adopt_layer(layout: Layout, diff_id: Digest, tree_dir: str) -> None:
         discard(layout, tree_dir)
         return
     if layout.room != LAYERS_ROOM:
-        make_directory(layout.owned_dir)
+        make_directory(os.path.dirname(layout.layers_dir))
         make_directory(layout.layers_dir)
     try:
         os.rename(tree_dir, layout.layer_dir(diff_id))
