@@ -233,8 +233,10 @@ _KNOWN = (
 )  # fmt: skip
 _WORDS = ("TRUE", "true", "1", "unconfined", "krun", "ALL", "host", "/etc/passwd", "{}",
           "sha256:" + "0" * 64, "podman run --privileged IMAGE", "\n", "%h", "../..")  # fmt: skip
-_names = st.sampled_from(_KNOWN) | st.text(max_size=20)
-_pairs = st.dictionaries(_names, st.sampled_from(_WORDS) | st.text(max_size=20), max_size=8)
+# A document with a NUL in it is refused
+_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+_names = st.sampled_from(_KNOWN) | _texts
+_pairs = st.dictionaries(_names, st.sampled_from(_WORDS) | _texts, max_size=8)
 
 
 @settings(

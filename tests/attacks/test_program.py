@@ -86,7 +86,7 @@ def test_reaper_and_monitor_are_out_of_reach_where_they_can_be_seen(chrun, box):
     """With the host's pids they, who know the host's paths, are the command's parents."""
     script = """
         for pid in $PPID $(awk '/^PPid/ {print $2}' /proc/$PPID/status); do
-            cd /proc/$pid; cat comm; cat mem environ maps; ls root/ cwd/ fd; readlink exe
+            cd /proc/$pid; cat comm; cat mem environ maps; ls root/ cwd/ fd/0/; readlink exe
         done
     """
     done = chrun("run", "--pid", "host", box, "sh", "-c", script, status=None)
