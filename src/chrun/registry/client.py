@@ -186,10 +186,10 @@ class BlobStream:
 
     def _check_length(self) -> None:
         """Refuse what is announced to be longer, before a byte of it is read."""
-        length = self._response.headers.get("content-length", "")
-        if length.isdecimal() and self.offset + int(length) > self._size:
+        length = parse_number(self._response.headers.get("content-length", ""))
+        if length is not None and self.offset + length > self._size:
             raise DigestMismatchError(
-                f"cannot {self._what}: the registry has {self.offset + int(length)} bytes, "
+                f"cannot {self._what}: the registry has {self.offset + length} bytes, "
                 f"expected {self._size}"
             )
 
