@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the first process and the reaper send to the monitor, from the clone to the end. */
+/* Messages of the first process and the reaper, from the clone to the end. */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static void make_findable(const struct monitor *m, uint64_t started, int unread)
 
 	if (error)
 		say_failure("tell others of the container", NULL, strerror(-error), "");
-	/* Who could not be held must not begin. If nobody receives it, the process is dead. */
+	/* A process that could not be held must not begin. Sending fails if it is dead. */
 	if (m->gate.fd < 0 || m->gate.held)
 		(void)send_word(m->child, WORD_RECORDED);
 }

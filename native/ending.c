@@ -80,7 +80,7 @@ static void drain_terminal(struct monitor *m, int milliseconds)
 			return;
 }
 
-/* What a process that lives on writes from now on is not waited for. */
+/* Relay the bytes that are in the pipe now: a process that lives on may write for ever. */
 static void drain_stream(struct monitor *m, struct stream *stream, int milliseconds)
 {
 	size_t left = stream_left(stream);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What chrun-init knows of the host, its paths above all, must not stay in the memory of a process
- * that lives in the container: who is root there can read it. */
+/* Paths of the host and other facts about it must not stay in the memory of a process in the container,
+ * because root in the container can read it. */
 #ifndef CHRUN_FORGET_H
 #define CHRUN_FORGET_H
 

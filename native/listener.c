@@ -21,7 +21,7 @@ int listener_take(struct monitor *m, int listener)
 	pid = pretend_start(listener, m->identity);
 	error = pid < 0 ? pid : cgroups_charge_cpu(&m->outside.groups, pid);
 	if (error && pid > 0)
-		(void)kill(pid, SIGKILL); /* it cannot be gone: nobody waits for it */
+		(void)kill(pid, SIGKILL); /* its pid is valid, because no wait has released it */
 	close(listener);
 	return error;
 }
@@ -32,6 +32,6 @@ void listener_hear(struct monitor *m, short events)
 		pretend_answer(m->listener, m->identity);
 		return;
 	}
-	close(m->listener); /* nobody is left whom the filter holds back */
+	close(m->listener); /* no process with the filter is left */
 	m->listener = -1;
 }

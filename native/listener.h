@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Who answers the calls that a container's filter holds back (pretend.h). */
+/* Answers to the calls that a container's filter holds back (pretend.h). */
 #ifndef CHRUN_LISTENER_H
 #define CHRUN_LISTENER_H
 

@@ -94,7 +94,7 @@ static void take_credentials(const struct cmsghdr *header, struct message *messa
 	message->sender = sender.pid;
 }
 
-/* What CMSG_NXTHDR does; that of musl does not compile with -Wconversion. */
+/* Walk the control messages by hand: musl's CMSG_NXTHDR does not compile with -Wconversion. */
 static void take_control(const char *control, size_t length, struct message *message)
 {
 	const struct cmsghdr *header;
@@ -156,7 +156,7 @@ void answer(int child, struct failure done, int fd)
 {
 	struct content content = { MESSAGE_ANSWER, done, 0 };
 
-	/* if nobody receives it, the first process is dead, which is found out elsewhere */
+	/* sending fails if the first process is dead, which its wait status tells */
 	if (fd > 0)
 		(void)send_descriptors(child, content, &fd, 1);
 	else

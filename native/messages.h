@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the container's first process sends to the monitor before it is the command. The socket closes on
- * execve(2): then all went well. */
+/* Messages from the container's first process to the monitor, before it is the command. execve(2) closes
+ * the socket, which means that all steps succeeded. */
 #ifndef CHRUN_MESSAGES_H
 #define CHRUN_MESSAGES_H
 
@@ -28,7 +28,7 @@ struct message {
 	uint32_t kind; /* an enum message_kind */
 	struct failure failure;
 	uint64_t number;
-	int fds[MESSAGE_DESCRIPTORS]; /* -1 behind the last that the message brought */
+	int fds[MESSAGE_DESCRIPTORS]; /* those that the message brought, then -1 */
 	pid_t sender;
 };
 

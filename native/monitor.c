@@ -70,7 +70,7 @@ void fail(struct monitor *m, uint32_t position, int error)
 		say_step_failure(&record, m->command.argv ? m->command.argv[0] : NULL, error);
 }
 
-/* What the caller's standard output or error refused is lost. */
+/* Output that the caller's descriptor refused is lost, so the run fails. */
 void fail_streams(struct monitor *m, int error)
 {
 	struct record record;

@@ -125,7 +125,7 @@ static int end_mapper(pid_t pid)
 	return status == 0 ? 0 : -EPERM;
 }
 
-/* Keep the first line that the programs say, and let them say the rest to nobody. */
+/* Keep the first line that the programs write, and drop the rest. */
 static int listen_to(int saying, char *said, size_t size)
 {
 	char rest[256];

@@ -80,10 +80,10 @@ static bool is_held(int listener, const struct seccomp_notif *asked)
 	return control(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-/* The limit that was read is the caller's own, if the call is held back still. prlimit(2) takes a
- * pid only, so the caller may be killed now, and its number go to another process of this user's
- * before the next line. That one gets a soft limit that is never reached, within the hard limit that
- * it has: it may set that for itself, and only what computes in real time is limited by it at all. */
+/* While the call is held back, the limit that was read is the caller's own. prlimit(2) takes a pid only:
+ * if the caller is killed now, another process of this user may get the pid before the next line. That
+ * process then gets a soft limit that is never reached and that lies within its own hard limit. It may
+ * set such a limit for itself, and the kernel enforces it for real-time processes only. */
 static int set_identity(int listener, const struct seccomp_notif *asked, const struct call *call,
 			struct identity now, uint64_t hard)
 {
@@ -95,8 +95,8 @@ static int set_identity(int listener, const struct seccomp_notif *asked, const s
 	return is_held(listener, asked) ? write_identity((pid_t)asked->pid, now, hard) : -ESRCH;
 }
 
-/* What is read of a pid that is another's by now reaches nobody: the answer is to a call that is no
- * longer held back, and the kernel does not take it. */
+/* If the pid has become another process's, the call is no longer held back, and the kernel drops the
+ * answer. */
 static void answer(int listener, const struct seccomp_notif *asked, const struct call *call,
 		   struct identity first, struct seccomp_notif_resp *given)
 {

@@ -15,7 +15,7 @@ struct identity {
  * is; what its descendants pretend to be, each of them carries itself. */
 void pretend_answer(int listener, struct identity first);
 
-/* Answer all of them in a new process, until nobody is left who could ask; it dies with this one. */
+/* Answer all of them in a new process, until no process with the filter is left. It dies with this one. */
 pid_t pretend_start(int listener, struct identity first);
 
 #endif

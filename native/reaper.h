@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The process between the monitor and the container's first process. It is PID 1 of a pid namespace
+/* The process between the monitor and the container's first process. The reaper is PID 1 of a pid namespace
  * around the container's own, so the kernel kills every process of the container when it ends; the
  * container can neither see nor signal it. It ends when the monitor does, by SIGKILL too.
  *

@@ -47,7 +47,7 @@ void streams_clear(struct streams *s);
 /* In the monitor: relay what streams_open sent, see take_streams. */
 void streams_start(struct streams *s, const int ends[MESSAGE_DESCRIPTORS]);
 
-/* What the relay waits for now. */
+/* Fill in the events that the relay waits for. */
 void streams_prepare(const struct streams *s, struct pollfd polls[STREAM_POLLS]);
 
 /* Relay what poll(2) found. Returns 0, or -errno for output that the caller's descriptor refused. */

@@ -51,7 +51,7 @@ REFUSED = (
 
 
 def malformed(count, seed=SEED):
-    """Give media types and blobs: cut off, with bytes changed, refused, or no archive at all."""
+    """Return media types and blobs: cut off, with bytes changed, refused, or no archive at all."""
     chance = random.Random(seed)
     whole = {
         media_types.OCI_LAYER: images.tar(TREE),
@@ -75,7 +75,7 @@ def malformed(count, seed=SEED):
 
 
 def held():
-    """Give what can leak: the files that are open, and how many sockets and threads."""
+    """Return what can leak: the files that are open, and how many sockets and threads."""
     links = []
     for fd in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):  # the descriptor that listed the directory

@@ -1,4 +1,4 @@
-"""What an image's configuration says: its user, variables, working directory, and labels."""
+"""Hostile image configurations: the user, variables, working directory and labels."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _CALLERS = dict.fromkeys(("FOO", "ABC", "A"), "the callers own")
 
 
 def layers(tree):
-    """Give busybox and a layer with a tree."""
+    """Return busybox and a layer with a tree."""
     _config, busybox = images.busybox().blobs
     return [images.layer(gzip.decompress(busybox)), images.layer(tree)]
 
 
 @pytest.fixture
 def add(registry, request):
-    """Give a function that serves an image with a name of the test's, and gives the name."""
+    """Return a function that serves an image with a name of the test's, and gives the name."""
 
     def adding(tree=None, **config):
         name = f"config-{abs(hash(request.node.name))}"

@@ -33,7 +33,7 @@ def hub():
 
 
 def busybox_layer():
-    """Give the layer with the commands in it."""
+    """Return the layer with the commands in it."""
     _config, blob = images.busybox().blobs
     return images.layer(gzip.decompress(blob))
 
@@ -58,7 +58,7 @@ def test_another_images_layer_is_not_had_for_a_decoy(fresh, hub, decoy):
 
 
 def _with_commands(tree):
-    """Give the tar of busybox with a directory, d, and a tree behind it."""
+    """Return the tar of busybox with a directory, d, and a tree behind it."""
     _config, blob = images.busybox().blobs
     written = io.BytesIO(gzip.decompress(blob))
     with tarfile.open(fileobj=written, mode="a") as archive:

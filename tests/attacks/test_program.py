@@ -54,7 +54,7 @@ def volume(tmp_path):
 
 
 def told_by(output, chrun, volume):
-    """Give what the memory of PID 1 tells of where container, store and volume are."""
+    """Return what the memory of PID 1 tells of where container, store and volume are."""
     memory = base64.b64decode(output)
     assert b"chrun-init" in memory
     assert len(memory) > 64 * 1024

@@ -113,7 +113,7 @@ def test_answers_to_a_container_count_as_its_own_time(
 
 
 def places(controller):
-    """Give the cgroup and the command line of each process."""
+    """Return the cgroup and the command line of each process."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended

@@ -198,7 +198,7 @@ def test_a_signal_while_the_receipt_is_written_ends_the_run(chrun, box, tmp_path
 
 
 def stands_traced(pid):
-    """Say whether the container's first process is held by its monitor."""
+    """Return whether the container's first process is held by its monitor."""
     try:
         status = Path(f"/proc/{first_process(pid)}/status").read_text()
     except (FileNotFoundError, ProcessLookupError, ValueError):  # it has not begun

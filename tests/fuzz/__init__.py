@@ -1,4 +1,4 @@
-"""Fuzzers: every parser of bytes and words from outside, with inputs that nobody would write.
+"""Fuzzers of every parser of bytes and words from outside.
 
 Each module here but `harness`, `inputs` and `__main__` is a target: it has a function
 `run(seconds, seed=None)`, which raises at the first input that a parser answers with anything but a

@@ -62,7 +62,7 @@ def _line(draw: Draw) -> list[str]:
 
 
 def _argument(word: str) -> str:
-    """Give a word as Python gives one of execve(2)'s: any bytes but NUL."""
+    """Return a word as Python gives one of execve(2)'s: any bytes but NUL."""
     return os.fsdecode(word.encode(errors="surrogatepass").replace(b"\0", b""))
 
 

@@ -47,7 +47,7 @@ class Draw:
         self.random = random
 
     def one(self, choices: Sequence[Choice]) -> Choice:
-        """Give one of several things."""
+        """Return one of several things."""
         return choices[int(self.random.random() * len(choices))]
 
     def of(self, *makers: Callable[[Draw], Made]) -> Made:
@@ -55,11 +55,11 @@ class Draw:
         return self.one(makers)(self)
 
     def chance(self, times: int) -> bool:
-        """Say yes once in so many times."""
+        """Return True once in so many times."""
         return self.random.random() * times < 1
 
     def integer(self, low: int, high: int) -> int:
-        """Give an integer, its ends included."""
+        """Return an integer, its ends included."""
         return self.random.randint(low, high)
 
     def list(self, make: Callable[[Draw], Made], most: int) -> list[Made]:
@@ -67,7 +67,7 @@ class Draw:
         return [make(self) for _ in range(self.integer(0, most))]
 
     def bytes(self, most: int) -> bytes:
-        """Give up to so many bytes."""
+        """Return up to so many bytes."""
         return self.random.randbytes(self.integer(0, most))
 
     def number(self) -> str:
@@ -79,7 +79,7 @@ class Draw:
         )
 
     def word(self) -> str:
-        """Give a text."""
+        """Return a text."""
         dice = self.integer(0, 9)
         if dice == 0:
             return self.number()
@@ -88,7 +88,7 @@ class Draw:
         return self.one(WORDS) if dice < 9 else self.one(WORDS) + self.one(WORDS)
 
     def token(self) -> bytes:
-        """Give bytes."""
+        """Return bytes."""
         return self.bytes(20) if self.chance(3) else self.word().encode(errors="surrogatepass")
 
     def damaged(self, right: bytes) -> bytes:
@@ -137,17 +137,17 @@ def anything(draw: Draw) -> str:
 
 
 def fixed(*texts: str) -> Make:
-    """Give a function that writes one of several texts as JSON."""
+    """Return a function that writes one of several texts as JSON."""
     return lambda draw: quoted(draw.one(texts))
 
 
 def raw(*texts: str) -> Make:
-    """Give a function that writes one of several texts as it is."""
+    """Return a function that writes one of several texts as it is."""
     return lambda draw: draw.one(texts)
 
 
 def listed(make: Make, most: int = 4) -> Make:
-    """Give a function that writes lists as JSON."""
+    """Return a function that writes lists as JSON."""
     return lambda draw: f"[{', '.join(draw.list(lambda draw: maybe(draw, make), most))}]"
 
 
@@ -157,7 +157,7 @@ def maybe(draw: Draw, make: Make) -> str:
 
 
 def objects(fields: Mapping[str, Make]) -> Make:
-    """Give a function that writes objects as JSON: most fields, and now and then an unknown one."""
+    """Return a function that writes objects as JSON: most fields, sometimes an unknown one."""
 
     def write(draw: Draw) -> str:
         written = {name: maybe(draw, make) for name, make in fields.items() if not draw.chance(8)}
@@ -169,5 +169,5 @@ def objects(fields: Mapping[str, Make]) -> Make:
 
 
 def json_bytes(make: Make) -> Callable[[Draw], bytes]:
-    """Give a function that makes JSON as bytes, now and then damaged."""
+    """Return a function that makes JSON as bytes, now and then damaged."""
     return lambda draw: draw.damaged(make(draw).encode(errors="surrogatepass"))

@@ -1,4 +1,4 @@
-"""What registries say in headers and small answers: challenges, tokens, errors, waits, ranges."""
+"""Headers and small answers of registries: challenges, tokens, errors, waits, ranges."""
 
 from __future__ import annotations
 

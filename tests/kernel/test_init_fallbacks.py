@@ -225,7 +225,7 @@ def test_closing_does_not_walk_to_the_limit_of_descriptors(box):
 
 
 def without_proc() -> list[str]:
-    """Give the words before a command for which /proc is empty."""
+    """Return the words before a command for which /proc is empty."""
     hiding = 'mount -t tmpfs x /proc && exec "$@"'
     identity = () if os.geteuid() == 0 else ("--user", "--map-root-user")
     return ["unshare", *identity, "--mount", "sh", "-c", hiding, "sh"]

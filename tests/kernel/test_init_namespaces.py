@@ -265,7 +265,7 @@ def test_orphans_that_end_before_the_container_are_reaped(box):
 def test_numbers_of_another_pid_namespaces_proc_are_not_taken_for_processes_here(box, tmp_path):
     plan = box.plan("sh", "-c", "(setsid sleep 60 &); echo up", leave_out=["pid"])
     done = run_init(plan, f"scratch={tmp_path}", wrapper=["unshare", "--pid", "--fork"])
-    assert done.stdout == "up\n"  # and nobody waits for who was not killed
+    assert done.stdout == "up\n"  # a process that was not killed is not waited for
     assert "/proc does not list those that are left" in done.stderr
     assert not (tmp_path / "process").is_symlink()
 

@@ -1,4 +1,4 @@
-"""What chrun-init does to a process that asks who it is, when another one gets its number."""
+"""Answers about ids to a process whose pid another process gets."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def programs(tmp_path_factory):
 
 
 def limit_of_asker(programs, what):
-    """Give the limit of the process that has the asker's number when it was answered."""
+    """Return the limit of the process that has the asker's number when it was answered."""
     calls, stopping = programs
     setuid = str(call_numbers(MACHINE)["setuid"])
     filtered = Seccomp(pretend_root_filter(MACHINE, asks=True), "filter", "a test", True)

@@ -1,4 +1,4 @@
-"""What a registry sends beyond a layer: not read for long, not written for ever, and not kept."""
+"""Bytes that a registry sends beyond a layer: read in part only, and not kept."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _SLOWLY = 0.01
 
 
 def _long(beginning, again):
-    """Give an answer that ends, but long after anybody should have waited for it."""
+    """Return an answer that ends, but long after anybody should have waited for it."""
     return once(beginning, *[again] * 1000)
 
 

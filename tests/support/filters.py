@@ -51,7 +51,7 @@ def without_call(name: str, errno: int, argv: Sequence[str]) -> Plan:
 
 
 def under_filter(argv: Sequence[str], *refusals: Refusal) -> Plan:
-    """Give a plan that runs a command for which system calls are refused."""
+    """Return a plan that runs a command for which system calls are refused."""
     instructions = [(_LOAD, 0, 0, 0)]
     for refusal in refusals:
         answer = KILL if refusal.end == KILL else _ERRNO | refusal.end

@@ -71,10 +71,10 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 def once(*pieces: bytes) -> Pieces:
-    """Give an answer that ends."""
+    """Return an answer that ends."""
     return lambda: pieces
 
 
 def endless(beginning: bytes, again: bytes) -> Pieces:
-    """Give an answer that goes on and on."""
+    """Return an answer that goes on and on."""
     return lambda: chain([beginning], repeat(again))

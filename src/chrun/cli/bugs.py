@@ -1,4 +1,4 @@
-"""What the command line prints about a bug of chrun's own: one line, and no secret.
+"""The message about a bug of chrun's own: one line, without secrets.
 
 An exception's text may hold what a user or an image said, so the line has only its kind and where
 it was raised. The whole of it is for CHRUN_DEBUG=1.
@@ -16,7 +16,7 @@ _PACKAGE_DIR = os.path.dirname(os.path.dirname(__file__))
 
 
 def bug_text(error: BaseException) -> str:
-    """Give the line: what kind of exception it was, where, and what to do about it."""
+    """Return the line: what kind of exception it was, where, and what to do about it."""
     what = f"{type(error).__name__} {_place(error.__traceback__)}".strip()
     return (
         f"chrun: cannot go on: a bug in chrun, {what}; "
@@ -25,7 +25,7 @@ def bug_text(error: BaseException) -> str:
 
 
 def trace_text(error: BaseException) -> str:
-    """Give the traceback, if the user asked for that, else ""."""
+    """Return the traceback, if the user asked for that, else ""."""
     if os.environ.get("CHRUN_DEBUG") != "1":
         return ""
     from traceback import format_exception  # slow to import
@@ -34,7 +34,7 @@ def trace_text(error: BaseException) -> str:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Say where an exception was raised: in which line of the last file of chrun's."""
+    """Return where an exception was raised: in which line of the last file of chrun's."""
     place = ""
     while trace:
         path = trace.tb_frame.f_code.co_filename

@@ -58,7 +58,7 @@ def open_archive(store: Store, path: str, unpack: Unpack | None = None) -> Archi
 
 
 def _key(status: os.stat_result) -> str:
-    """Give what changes when the file does: tools set the time of change, nobody the last one."""
+    """Return what changes when the file does: tools set the time of change, nobody the last one."""
     numbers = (
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )  # fmt: skip

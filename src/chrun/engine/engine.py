@@ -78,7 +78,7 @@ class Engine:
         return self._host
 
     def open_init(self) -> int:
-        """Give a sealed descriptor of chrun-init for one container, which the caller closes.
+        """Return a sealed descriptor of chrun-init for one container, which the caller closes.
 
         The program is read once: another version would not read the plans of this one.
         """

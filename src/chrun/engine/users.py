@@ -84,7 +84,7 @@ def choose_users(host: Host, layout: Layout, wanted: str, rung: Rung) -> Users:
 
 
 def _own_room(host: Host) -> str:
-    """Give the room for what this user unpacks without a user namespace.
+    """Return the room for what this user unpacks without a user namespace.
 
     Root may use one store with more privileges and with fewer. Layers that were unpacked with fewer
     lack owners, or the marks by which the kernel sees for root what a layer takes away; with more,

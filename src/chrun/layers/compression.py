@@ -121,7 +121,7 @@ class _Source:
         self._head = b""
 
     def head(self) -> bytes:
-        """Give the next bytes, a tar header's length or all there are, and leave them."""
+        """Return the next bytes, a tar header's length or all there are, and leave them."""
         while len(self._head) < BLOCK_BYTES and (chunk := self._next()):
             self._head += chunk
         return self._head

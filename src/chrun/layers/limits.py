@@ -37,7 +37,7 @@ def limits_below(directory: str) -> Limits:
 
 
 def most_tar_bytes(directory: str) -> int:
-    """Give the most bytes that the tar of a layer can have that was unpacked on a file system.
+    """Return the most bytes that the tar of a layer can have that was unpacked on a file system.
 
     OSError when the directory cannot be looked at.
     """

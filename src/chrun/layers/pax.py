@@ -58,7 +58,7 @@ def parse_time(value: bytes) -> int:
 
 
 def xattrs(records: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Give the extended attributes that star, GNU tar and bsdtar wrote; MalformedError."""
+    """Return the extended attributes that star, GNU tar and bsdtar wrote; MalformedError."""
     found: dict[bytes, bytes] = {}
     for key, value in records.items():
         if key.startswith(_ENCODED_XATTR):

@@ -92,7 +92,7 @@ def entries(stream: Stream, most_entries: int) -> Iterator[Entry]:
 
 
 def is_header(block: bytes) -> bool:
-    """Say whether a block is an entry's header, as its checksum tells."""
+    """Return whether a block is an entry's header, as its checksum tells."""
     if len(block) < BLOCK_BYTES or block == _ZEROS:
         return False
     try:

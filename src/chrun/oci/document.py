@@ -62,7 +62,7 @@ class Document:
     def integer(
         self, name: str, default: int | None = None, *, least: int = 0, most: int = LARGEST
     ) -> int:
-        """Give an integer from `least` to `most`; without a default it must be there."""
+        """Return an integer from `least` to `most`; without a default it must be there."""
         number = self._field(name, int, default)
         if not least <= number <= most:
             raise ContentError(

@@ -96,7 +96,7 @@ def _is_number(text: str) -> bool:
 
 
 def _resembles_number(text: str) -> bool:
-    """Say whether some program may read a text as a number: "+0", " 0", "0x0", "1e3", "\u0660".
+    """Return whether some program may read a text as a number: "+0", " 0", "0x0", "1e3", "\u0660".
 
     An image could map such a name to root (CVE-2026-46680).
     """

@@ -141,7 +141,7 @@ class Registry:
     def _document(
         self, what: str, place: Place, path: str, most_bytes: int = MAX_DOCUMENT_BYTES
     ) -> tuple[str, bytes]:
-        """Give the media type that the registry announced, and at most one byte too many."""
+        """Return the media type that the registry announced, and at most one byte too many."""
         with self._session.open(Ask(what, place, "GET", path, _ACCEPT)) as response:
             if response.status != 200:
                 raise failure(what, response)
@@ -215,7 +215,7 @@ def _media_type(response: Response) -> str:
 
 
 def _range_start(what: str, response: Response, asked: int) -> int:
-    """Say where a partial answer starts: not behind what was asked."""
+    """Return where a partial answer starts: not behind what was asked."""
     start = range_start(response.headers)
     if start is None or start > asked:
         raise RegistryError(

@@ -40,7 +40,7 @@ _CA_BUNDLES = (
 
 
 class Watch:
-    """What the reads of one response are limited by; `limit` may be replaced between two."""
+    """The limit of the reads of one response; `limit` may be replaced between two."""
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
@@ -77,7 +77,7 @@ class _WatchedSocket(io.RawIOBase):
         self._watch = watch
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of typeshed's Buffer

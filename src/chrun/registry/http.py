@@ -93,7 +93,7 @@ class Response:
         self._response.close()
 
     def chunks(self) -> Iterator[bytes]:
-        """Give a body that may be long, piece by piece; RegistryError where it breaks off.
+        """Return a body that may be long, piece by piece; RegistryError where it breaks off.
 
         What had arrived until then is given first. It may take any time, at the slowest pace that
         patience allows.

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Limit(Protocol):
-        """What a read is limited by."""
+        """The limit of a read."""
 
         def seconds_left(self) -> float:
-            """Give how long the next read may take; TooSlowError when no time is left."""
+            """Return how long the next read may take; TooSlowError when no time is left."""
             ...
 
 
@@ -49,7 +49,7 @@ class Deadline:
         self._end = monotonic() + seconds
 
     def seconds_left(self) -> float:
-        """Give how long the next read may take; TooSlowError when no time is left."""
+        """Return how long the next read may take; TooSlowError when no time is left."""
         left = self._end - monotonic()
         if left <= 0:
             raise TooSlowError(f"no whole answer in {self._seconds:g} seconds")
@@ -59,9 +59,8 @@ class Deadline:
 class Pace:
     """Limits how slow a body may come.
 
-    What counts is the time inside of reads: a reader who is slow itself, for its disk is, takes
-    none of it. What counts are the body's own bytes: headers, trailers and what else frames it
-    could come for ever.
+    Only the time inside of reads counts, so a slow disk of the reader does not. Only the body's own
+    bytes count: headers, trailers and framing could come for ever.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Pace:
         self._received += size
 
     def seconds_left(self) -> float:
-        """Give how long the next read may take; TooSlowError when a window brought too little."""
+        """Return how long the next read may take; TooSlowError when a window brought too little."""
         left = self._seconds - self._waited - (self._clock() - self._began)
         if left > 0:
             return left

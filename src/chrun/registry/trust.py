@@ -86,7 +86,7 @@ def parsed(url: str) -> Url:
 
 
 def joined(base: str, location: str) -> Url:
-    """Give the URL that a redirect of `base` leads to; RegistryError when it is none."""
+    """Return the URL that a redirect of `base` leads to; RegistryError when it is none."""
     try:
         return parsed(urljoin(base, location))
     except ValueError:  # "http://[", say

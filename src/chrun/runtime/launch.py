@@ -92,7 +92,7 @@ def read_init() -> bytes:
 
 
 def open_init(program: bytes = b"") -> int:
-    """Give a sealed descriptor of the chrun-init program, for one container alone.
+    """Return a sealed descriptor of the chrun-init program, for one container alone.
 
     Seals keep the content; mode, owner and attributes of what it runs from a container can change
     through /proc/PID/exe. `program` is what `read_init` gave. Raises SandboxError where there is

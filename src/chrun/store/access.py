@@ -31,7 +31,7 @@ OWN_FILE_MODE = 0o600
 
 
 class Access(Value):
-    """What is known of a path.
+    """The facts about a path.
 
     It is `safe` if no other user can replace it; if one can, `warning` says who, or is "" where
     nothing says who owns the path.
@@ -177,7 +177,7 @@ class _Walk:
         self._access = Access(safe=False, warning=self._access.warning or warning)
 
     def _is_callers_group(self, gid: int) -> bool:
-        """Say whether a group is the user's alone, by the custom that it has the user's number."""
+        """Return whether a group is the user's private group, which has the user's number."""
         return self._uid != 0 and gid == os.getegid() == self._uid
 
 
@@ -186,7 +186,7 @@ def _reversed_names(path: str) -> list[str]:
 
 
 def _is_unknown(uid: int) -> bool:
-    """Say whether an ID stands for all those that a user namespace does not map.
+    """Return whether an ID stands for all those that a user namespace does not map.
 
     user_namespaces(7). Those of the initial namespace are all known.
     """

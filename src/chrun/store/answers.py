@@ -67,7 +67,7 @@ def keep_answer(layout: Layout, path: str, question: bytes, answer: bytes) -> No
 
 
 def checksum(content: bytes) -> int:
-    """Tell whole bytes from those that a power cut lost half of; hashlib is slow to import."""
+    """Return a checksum, which a file that a power cut left half written fails."""
     return int.from_bytes(content, "little") % _PRIME
 
 

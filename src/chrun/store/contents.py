@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def has_content(layout: Layout, blob: Digest, diff_id: Digest) -> bool:
-    """Say whether a blob is known to contain the layer of this diff ID."""
+    """Return whether a blob is known to contain the layer of this diff ID."""
     try:
         return os.readlink(layout.content_path(blob)) == str(diff_id)
     except OSError:  # none, or damaged: then the blob is read again

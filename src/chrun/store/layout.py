@@ -123,7 +123,7 @@ class Layout(Value):
         return f"{self.root}/contents"
 
     def content_path(self, blob: Digest) -> str:
-        """Give the symlink from a blob to the diff ID of what it contains."""
+        """Return the symlink from a blob to the diff ID of what it contains."""
         return f"{self.contents_dir}/{file_name(blob)}"
 
     @property

@@ -1,4 +1,4 @@
-"""What the command line makes of exceptions that nobody expected: one line, and exit code 125."""
+"""Unexpected exceptions on the command line: one line, and exit code 125."""
 
 from __future__ import annotations
 

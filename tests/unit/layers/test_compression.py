@@ -180,7 +180,7 @@ def gzip_member(text: bytes, flags: int, *, long: int = 5, method: int = 8) -> b
 
 
 def read_by_gzip(data: bytes) -> bytes | None:
-    """Give what the program gzip makes of it, None where it refuses."""
+    """Return what the program gzip makes of it, None where it refuses."""
     done = subprocess.run(["gzip", "-dc"], input=data, capture_output=True, check=False)
     return None if done.returncode else done.stdout
 

@@ -1,4 +1,4 @@
-"""Who can replace a store: every component of its path, as root and as another user."""
+"""Users that can replace a store: every component of its path, as root and as another user."""
 
 from __future__ import annotations
 

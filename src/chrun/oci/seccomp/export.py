@@ -97,7 +97,7 @@ def _alternatives(case: Case, earlier: list[Case]) -> Iterator[list[dict[str, ob
 
 
 def _contradict(one: Case, other: Case) -> bool:
-    """Say whether some bits of an argument must be this in one case and that in the other."""
+    """Return whether some bits of an argument must be this in one case and that in the other."""
     return any(
         first.index == second.index
         and first.operator == second.operator == "=="
