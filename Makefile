@@ -71,9 +71,8 @@ native: sanitized $(VENV)/installed
 fuzz: sanitized
 	$(SANITIZED)/native/fuzz_plan $(FUZZ_SECONDS)
 
-# The parsers of what comes from outside (tests/fuzz): a quarter of FUZZ_SECONDS for each, so 15 seconds
-# in CI and an hour with FUZZ_SECONDS=14400, as many at once as there are processors; FUZZ="NAME..."
-# plays those
+# The parsers of what comes from outside (tests/fuzz): FUZZ_SECONDS for each, as many at once as there
+# are processors; FUZZ="NAME..." plays those
 fuzz-python: $(VENV)/tools
 	PYTHONPATH=src $(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz [--seconds SECONDS] [--seed SEED] [TARGET...]
 
-SECONDS are for four targets: each has a quarter of them, and one second at the least.
+Each target has SECONDS.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ _NO_TARGETS = {"__init__", "__main__", "harness", "inputs"}
 TARGETS = sorted(
     path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_TARGETS
 )
-_SHARE = 4
 _MORE_SECONDS = 120  # for starting, and for making smaller what failed
 _SEEDS = 1 << 32
 
@@ -35,9 +34,8 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", choices=[[], *TARGETS])
     given = parser.parse_args()
     targets = given.targets or TARGETS
-    seconds = max(1.0, given.seconds / _SHARE)
     if given.alone:
-        importlib.import_module(f"tests.fuzz.{targets[0]}").run(seconds, given.seed)
+        importlib.import_module(f"tests.fuzz.{targets[0]}").run(given.seconds, given.seed)
         return 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         passed = list(pool.map(lambda name: _play(name, given.seconds, given.seed), targets))
@@ -57,7 +55,7 @@ def _play(name: str, seconds: float, seed: int | None) -> bool:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=seconds / _SHARE + _MORE_SECONDS,
+            timeout=seconds + _MORE_SECONDS,
         )
         said, passed = done.stdout, done.returncode == 0
     except subprocess.TimeoutExpired as error:
