@@ -319,3 +319,12 @@ def test_pid_1_of_a_container_does_not_tell_where_it_lies_outside(chrun, box):
     done = chrun("run", "--init", box, "cat", "/proc/1/cmdline")
     assert "chrun-init" in done.stdout
     assert str(chrun.home) not in done.stdout
+
+
+@needs("busybox", "overlay")
+def test_a_limit_of_file_sizes_below_that_of_chruns_own_program_is_named(chrun, box):
+    command = ["sh", "-c", 'ulimit -f 20; exec "$@"', "sh", *chrun.command("run", box, "true")]
+    done = subprocess.run(command, env=chrun.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 125
+    assert done.stderr.startswith("chrun: cannot start the container: chrun-init has ")
+    assert "hint: raise the limit of file sizes: ulimit -f" in done.stderr

@@ -51,16 +51,24 @@ class Launch(Value):
 
 
 def open_sealed(name: str, content: bytes, *, executable: bool = True) -> int:
-    """Give a descriptor of an anonymous file with this content that can never change."""
+    """Return a descriptor of an anonymous file with this content that can never change.
+
+    Raises SandboxError where the limit of file sizes is smaller: it holds for memory, too.
+    """
     sealed_fd = _memfd(name, _MFD_EXEC if executable else _MFD_NOEXEC_SEAL)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(sealed_fd, view) :]
         fcntl.fcntl(sealed_fd, fcntl.F_ADD_SEALS, _SEALS)
-    except OSError:
+    except OSError as error:
         os.close(sealed_fd)
-        raise
+        if error.errno != errno.EFBIG:
+            raise
+        raise SandboxError(
+            f"cannot start the container: {name} has {len(content)} bytes, more than files may have",
+            hint="raise the limit of file sizes: ulimit -f",
+        ) from error
     return sealed_fd
 
 
