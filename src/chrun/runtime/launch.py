@@ -66,7 +66,7 @@ def open_sealed(name: str, content: bytes, *, executable: bool = True) -> int:
         if error.errno != errno.EFBIG:
             raise
         raise SandboxError(
-            f"cannot start the container: {name} has {len(content)} bytes, more than files may have",
+            f"cannot start the container: {name} has {len(content)} bytes, more than a file may",
             hint="raise the limit of file sizes: ulimit -f",
         ) from error
     return sealed_fd
