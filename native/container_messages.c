@@ -133,6 +133,17 @@ static void say_survivors(int error)
 	say_failure("end all processes of the container", NULL, why, "");
 }
 
+/* The reaper was killed before it could. */
+static void end_rest(const struct monitor *m)
+{
+	int error;
+
+	cgroups_kill(&m->outside.groups);
+	error = -end_orphans();
+	if (error)
+		say_survivors(error);
+}
+
 void reap(struct monitor *m)
 {
 	int wait_status;
@@ -144,6 +155,8 @@ void reap(struct monitor *m)
 		hear_reaper(m);
 	else if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status))
 		say_survivors(WEXITSTATUS(wait_status));
+	if (WIFSIGNALED(wait_status) && is_subreaper(m->plan, m->namespaces))
+		end_rest(m);
 	if (m->ended >= 0)
 		take_end(m, wait_status);
 }

@@ -62,12 +62,12 @@ static bool takes_output(struct monitor *m, int output, int milliseconds)
 	};
 
 	while (poll(polls, sizeof(polls) / sizeof(*polls), milliseconds) > 0) {
-		if (polls[0].revents)
-			return true;
 		if (polls[2].revents)
 			m->timed_out = true;
-		if (m->timed_out || is_told_to_end(m))
+		if (polls[2].revents || (polls[1].revents && is_told_to_end(m)))
 			return false;
+		if (polls[0].revents)
+			return true;
 	}
 	return false;
 }
@@ -80,7 +80,13 @@ static void drain_terminal(struct monitor *m, int milliseconds)
 			return;
 }
 
-/* Relay the bytes that are in the pipe now: a process that lives on may write for ever. */
+static size_t least(size_t one, size_t other)
+{
+	return one < other ? one : other;
+}
+
+/* Relay the bytes that are in the pipe now. A process that lives on may write more for ever, or read
+ * them back. */
 static void drain_stream(struct monitor *m, struct stream *stream, int milliseconds)
 {
 	size_t left = stream_left(stream);
@@ -92,7 +98,7 @@ static void drain_stream(struct monitor *m, struct stream *stream, int milliseco
 			fail_streams(m, moved == -EPIPE ? 0 : (int)moved);
 			return;
 		}
-		left -= (size_t)moved < left ? (size_t)moved : left;
+		left = least(left - least(left, (size_t)moved), stream_left(stream));
 	}
 }
 

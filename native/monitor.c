@@ -127,6 +127,8 @@ static int start(struct monitor *m, uint32_t *position)
 		error = take_signals(m);
 	if (!error)
 		error = deadline_start(m);
+	if (!error && is_subreaper(m->plan, m->namespaces))
+		error = adopt_orphans(); /* should the container kill the reaper */
 	if (!error)
 		error = open_sockets(m, peers);
 	if (error)

@@ -47,7 +47,7 @@ int step_terminal(struct container *c, const struct field *f)
 
 int step_streams(struct container *c, const struct field *f)
 {
-	return streams_open(c, f[0].number);
+	return streams_open(c, (struct stream_rules){ f[0].number, f[1].number });
 }
 
 int step_user(struct container *c, const struct field *f)

@@ -26,6 +26,11 @@ uint64_t reaper_namespaces(uint64_t namespaces)
 	return namespaces & CLONE_NEWPID ? namespaces & (CLONE_NEWPID | CLONE_NEWUSER) : 0;
 }
 
+bool is_subreaper(const struct plan *plan, uint64_t namespaces)
+{
+	return !(namespaces & CLONE_NEWPID) && !joins(plan, CLONE_NEWPID);
+}
+
 static uint64_t namespaces_of_first(uint64_t namespaces)
 {
 	return namespaces & ~(reaper_namespaces(namespaces) & CLONE_NEWUSER);
@@ -126,8 +131,8 @@ void run_reaper(const struct reaper *r)
 	int error = bind_to_monitor(r);
 	pid_t first;
 
-	if (!error && !has_pid_namespace(r) && !joins(r->plan, CLONE_NEWPID))
-		error = adopt_orphans(); /* what is in a joined pid namespace ends with that */
+	if (!error && is_subreaper(r->plan, r->namespaces))
+		error = adopt_orphans();
 	first = error ? error : start_first(r);
 	if (first > 0)
 		error = hide(r);

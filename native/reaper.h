@@ -8,6 +8,7 @@
 #ifndef CHRUN_REAPER_H
 #define CHRUN_REAPER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "command.h"
@@ -25,6 +26,10 @@ struct reaper {
 /* Clone the first process, send the monitor its wait status, and wait for the end of the socket
  * before its pid is released. The exit status is 0, or the errno of end_orphans (process.h). */
 _Noreturn void run_reaper(const struct reaper *r);
+
+/* Whether the reaper, and the monitor above it, adopt what the container leaves: where it has no pid
+ * namespace. Processes in a joined one end with that. */
+bool is_subreaper(const struct plan *plan, uint64_t namespaces);
 
 /* The clone(2) flags of the reaper, for a container with these namespaces. */
 uint64_t reaper_namespaces(uint64_t namespaces);

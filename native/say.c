@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "kernel.h"
 #include "mounts.h"
@@ -12,9 +13,27 @@ enum { PATIENCE_MILLISECONDS = 1000 };
 
 int open_unblocked(int terminal, int access)
 {
+	int number;
+
 	if (!isatty(terminal))
 		return -ENOTTY;
+	if (syscall(SYS_ioctl, terminal, (unsigned long)TIOCGPTN, &number) == 0)
+		return -ENOTTY; /* a master: opening it once more would make another terminal */
 	return result(open(fd_path(terminal).text, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+ssize_t write_unblocked(int fd, const char *bytes, size_t size)
+{
+	int flags = fcntl(fd, F_GETFL), error;
+	ssize_t count;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -1;
+	count = write(fd, bytes, size);
+	error = errno;
+	(void)fcntl(fd, F_SETFL, flags); /* which was possible a moment ago */
+	errno = error;
+	return count;
 }
 
 static void flush(struct line *line)
@@ -24,7 +43,9 @@ static void flush(struct line *line)
 	struct pollfd out = { unblocked < 0 ? STDERR_FILENO : unblocked, POLLOUT, 0 };
 
 	while (line->length) {
-		ssize_t written = write(out.fd, at, line->length);
+		ssize_t written = unblocked < 0 && isatty(out.fd) ?
+					  write_unblocked(out.fd, at, line->length) :
+					  write(out.fd, at, line->length);
 
 		if (written < 0 && errno == EAGAIN && poll(&out, 1, PATIENCE_MILLISECONDS) > 0)
 			continue;

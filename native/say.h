@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "plan.h"
 
@@ -38,5 +39,9 @@ void say_step_failure(const struct record *record, const char *name, int error);
  * does not block, as it can though poll(2) said that it would not. -errno where it is no terminal, or
  * another user's. */
 int open_unblocked(int terminal, int access);
+
+/* write(2) to a descriptor that others share, without waiting: for a terminal of another user, which
+ * cannot be opened once more. */
+ssize_t write_unblocked(int fd, const char *bytes, size_t size);
 
 #endif

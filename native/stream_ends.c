@@ -32,18 +32,18 @@ static bool is_anonymous(int fd, const struct stat *status)
 	       (S_ISFIFO(status->st_mode) && fstatfs(fd, &of) == 0 && of.f_type == PIPEFS_MAGIC);
 }
 
-/* Whether 1 and 2 are one open file, as after `>log 2>&1`: one pipe then keeps the order. */
-static bool is_output_shared(void)
+/* Whether two descriptors are one open file, as 1 and 2 after `>log 2>&1`: one pipe then keeps the
+ * order. */
+static bool are_one(int one, int other)
 {
-	long compared = syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, STDOUT_FILENO, STDERR_FILENO);
-	struct stat out, err;
+	long compared = syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, one, other);
+	struct stat a, b;
 
 	if (compared >= 0)
 		return compared == 0;
 	/* Linux may be built without kcmp(2), and outer filters refuse it. */
-	return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 &&
-	       out.st_dev == err.st_dev && out.st_ino == err.st_ino &&
-	       fcntl(STDOUT_FILENO, F_GETFL) == fcntl(STDERR_FILENO, F_GETFL);
+	return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino && fcntl(one, F_GETFL) == fcntl(other, F_GETFL);
 }
 
 static int replace(int fd, int own)
@@ -118,8 +118,14 @@ static int use_pipe(struct container *c, int fd, bool is_short, int *other)
 	return error;
 }
 
-/* `ends` are the monitor's: of pipes, and behind those of a file of which it reads the offset. */
-static int replace_stream(struct container *c, int fd, bool all, int ends[MESSAGE_DESCRIPTORS])
+static bool is_readable(int fd)
+{
+	return (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY;
+}
+
+/* `ends` are the monitor's: of pipes, then of a file of which it reads the offset. */
+static int replace_stream(struct container *c, int fd, struct stream_rules rules,
+			  int ends[MESSAGE_DESCRIPTORS])
 {
 	struct stat status;
 	bool is_regular;
@@ -131,30 +137,37 @@ static int replace_stream(struct container *c, int fd, bool all, int ends[MESSAG
 		return use_null(c, fd);
 	if (S_ISDIR(status.st_mode))
 		return -EISDIR;
-	if (!all && is_anonymous(fd, &status))
+	if (!rules.relay_all && is_anonymous(fd, &status))
 		return 0;
-	if (fd == STDIN_FILENO && is_regular && use_file(&ends[STREAM_COUNT]) == 0)
+	if (fd == STDIN_FILENO && is_regular && rules.pass_file && is_readable(fd) &&
+	    use_file(&ends[STREAM_COUNT]) == 0)
 		return 0;
 	return use_pipe(c, fd, fd == STDIN_FILENO && (is_regular || isatty(fd)), &ends[fd]);
 }
 
-static int replace_all(struct container *c, bool all, int ends[MESSAGE_DESCRIPTORS])
+static int replace_all(struct container *c, struct stream_rules rules,
+		       int ends[MESSAGE_DESCRIPTORS])
 {
-	bool is_shared = is_output_shared();
+	bool is_shared = are_one(STDOUT_FILENO, STDERR_FILENO);
+	bool moves_input = are_one(STDIN_FILENO, STDOUT_FILENO) || are_one(STDIN_FILENO, STDERR_FILENO);
 	int error = 0;
 
 	for (int fd = STDIN_FILENO; fd < STDERR_FILENO && !error; fd++)
-		error = replace_stream(c, fd, all, ends);
+		error = replace_stream(c, fd, rules, ends);
+	if (moves_input) {
+		close_descriptor(&ends[STREAM_COUNT]); /* output sets the offset */
+		ends[STREAM_COUNT] = -1;
+	}
 	if (error)
 		return error;
 	return is_shared ? replace(STDERR_FILENO, STDOUT_FILENO) :
-			   replace_stream(c, STDERR_FILENO, all, ends);
+			   replace_stream(c, STDERR_FILENO, rules, ends);
 }
 
-int streams_open(struct container *c, bool all)
+int streams_open(struct container *c, struct stream_rules rules)
 {
 	int ends[MESSAGE_DESCRIPTORS] = { -1, -1, -1, -1 };
-	int error = replace_all(c, all, ends);
+	int error = replace_all(c, rules, ends);
 
 	if (!error)
 		error = send_streams(c->monitor, ends);

@@ -55,6 +55,8 @@ static void start_output(struct stream *s, int end, int fd)
 	s->from = end;
 	s->to = callers_end(fd);
 	s->to_socket = is_of_type(fd, S_IFSOCK);
+	s->to_device = is_of_type(fd, S_IFCHR);
+	s->is_shared = isatty(fd) && s->to == fd;
 	s->splices = is_of_type(fd, S_IFIFO);
 }
 
@@ -98,8 +100,9 @@ static ssize_t read_some(const struct stream *s, char *bytes, size_t size)
 
 static ssize_t write_some(const struct stream *s, const char *bytes, size_t size)
 {
-	return s->to_socket ? send(s->to, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) :
-			      write(s->to, bytes, size);
+	if (s->to_socket)
+		return send(s->to, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return s->is_shared ? write_unblocked(s->to, bytes, size) : write(s->to, bytes, size);
 }
 
 static bool would_block(ssize_t count)
@@ -136,7 +139,7 @@ static ssize_t copy(struct stream *s)
 		return error == -EAGAIN ? 0 : error;
 	count = write_some(s, s->bytes + s->start, s->end - s->start);
 	if (count < 0 && !would_block(count))
-		return -errno;
+		return s->to_device && errno == EIO ? -EPIPE : -errno; /* it hung up */
 	s->start += count > 0 ? (size_t)count : 0;
 	s->waits = s->in_step || !is_empty(s);
 	return count > 0 ? count : 0;

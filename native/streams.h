@@ -22,6 +22,8 @@ enum {
 struct stream {
 	int from, to;
 	bool from_socket, to_socket;
+	bool to_device;     /* such as a terminal, which may hang up */
+	bool is_shared;     /* `to` is a terminal that could not be opened once more */
 	bool splices;       /* splice(2) takes them; else they go through `bytes` */
 	bool in_step;       /* `to` must be empty before more is read */
 	bool waits;         /* until `to` takes more */
@@ -34,9 +36,14 @@ struct streams {
 	int offset; /* the container's own descriptor of the file that is the caller's input, or -1 */
 };
 
+struct stream_rules {
+	bool relay_all; /* anonymous pipes and sockets, too */
+	bool pass_file; /* a file that is the input, on a read-only mount, instead of a pipe */
+};
+
 /* In the container, before its root is `/`: replace what is open as 0, 1 and 2, and send the other
- * ends to the monitor. Without `all`, anonymous pipes and sockets stay. Sets `c->own_streams`. */
-int streams_open(struct container *c, bool all);
+ * ends to the monitor. Sets `c->own_streams`. */
+int streams_open(struct container *c, struct stream_rules rules);
 
 /* In the container: give its own pipes to its user. */
 int streams_give(const struct container *c, uid_t uid);

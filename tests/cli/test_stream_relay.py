@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
+import shlex
 import signal
 import socket
 import subprocess
 import time
+import tty
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.support.needs import needs
@@ -175,3 +179,70 @@ def test_a_closed_input_of_the_container_is_not_read_on(chrun, box):
     assert os.read(reader, 100) == b"for somebody else\n"
     os.close(reader)
     os.close(writer)
+
+
+def test_a_terminal_shows_output_and_errors_in_their_order(chrun, box):
+    script = "for i in 1 2 3 4 5 6; do echo out $i; echo err $i >&2; done"
+    for flags in ((), ("-i",)):
+        words = chrun.command("run", "-q", *flags, box, "sh", "-c", script)
+        shown = pexpect.run(" ".join(map(shlex.quote, words)), env=chrun.env, timeout=30)
+        expected = "".join(f"out {i}\r\nerr {i}\r\n" for i in range(1, 7))
+        assert shown.decode() == expected
+
+
+def test_one_file_for_input_and_output_is_written_at_its_offset(chrun, box, tmp_path):
+    (tmp_path / "file").write_text("0123456789\n")
+    shell = 'exec 5<>file; "$@" <&5 >&5; echo CD >&5'
+    run(chrun, "-i", box, "echo", "AB", shell=shell, cwd=tmp_path)
+    assert (tmp_path / "file").read_text() == "AB\nCD\n6789\n"
+
+
+@pytest.mark.parametrize("flags", [(), ("--isolation", "sealed")])
+def test_a_file_that_is_open_for_writing_only_is_not_read(chrun, box, tmp_path, flags):
+    (tmp_path / "secret").write_text("secret\n")
+    done = run(chrun, "-i", *flags, box, "cat", shell='"$@" 0>>secret', cwd=tmp_path)
+    assert b"secret" not in done.stdout
+
+
+def test_a_terminal_that_hung_up_is_no_failure_of_chruns(chrun, box):
+    ours, theirs = os.openpty()
+    script = "trap '' HUP PIPE; read line; echo lost; exit 7"
+    words = ("run", "-qi", box, "sh", "-c", script)
+    with subprocess.Popen(
+        chrun.command(*words), env=chrun.env, stdin=subprocess.PIPE, stdout=theirs,
+        start_new_session=True,
+    ) as started:  # fmt: skip
+        os.close(theirs)
+        os.close(ours)
+        started.stdin.write(b"now\n")
+        started.stdin.close()
+        assert started.wait(20) == 7
+
+
+def test_output_to_a_terminals_master_is_not_lost(chrun, box):
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    subprocess.run(
+        chrun.command("run", "-q", box, "echo", "through"), env=chrun.env, stdout=ours, check=True
+    )
+    assert os.read(theirs, 100) == b"through\n"
+    os.close(ours)
+    os.close(theirs)
+
+
+@needs("ordinary user")
+@pytest.mark.parametrize("number", [signal.SIGTERM, 0])
+def test_a_terminal_that_cannot_be_opened_again_holds_up_nothing(chrun, box, number):
+    """After su(1) a terminal is another user's; here nobody may open it."""
+    ours, theirs = os.openpty()
+    os.fchmod(theirs, 0)
+    words = ("run", "-q", *(() if number else ("--timeout", "1s")), box, "yes")
+    with subprocess.Popen(
+        chrun.command(*words), env=chrun.env, stdout=theirs, stderr=theirs
+    ) as started:
+        assert select.select([ours], [], [], 20)[0]
+        if number:
+            started.send_signal(number)
+        assert started.wait(20) == (128 + number if number else 124)
+    os.close(ours)
+    os.close(theirs)

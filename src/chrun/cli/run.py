@@ -46,6 +46,8 @@ def run(words: Sequence[str], root: str) -> int:
             _tell(prepared)
         if not parsed.flag("interactive"):
             _close_input()
+            if prepared.composed.rung == "chroot":  # whose streams are the caller's own
+                _give_for_writing()
         _become(request, prepared, init_fd)
     except BaseException:
         os.close(prepared.launch.hold_fd)
@@ -87,16 +89,18 @@ def _close_input() -> None:
     null_fd = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null_fd, 0)
     os.close(null_fd)
-    for fd in (1, 2):
-        if os.isatty(fd):
-            _give_for_writing(fd)
 
 
-def _give_for_writing(fd: int) -> None:
+def _give_for_writing() -> None:
     """Keep a command from reading by its output what is typed: a terminal is open for both."""
+    terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+    if not terminals:
+        return
     try:
-        terminal_fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NOCTTY)
+        terminal_fd = os.open(f"/proc/self/fd/{terminals[0]}", os.O_WRONLY | os.O_NOCTTY)
     except OSError:  # it is another user's, as after su(1)
         return
-    os.dup2(terminal_fd, fd)
+    for fd in terminals:
+        if os.path.samestat(os.fstat(fd), os.fstat(terminal_fd)):
+            os.dup2(terminal_fd, fd)
     os.close(terminal_fd)

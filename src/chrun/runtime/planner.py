@@ -186,7 +186,10 @@ def _content(spec: Spec, host: Host, rootfs: Rootfs, limited: Limited) -> Iterat
 
 def _streams(spec: Spec, host: Host) -> Iterator[Step]:
     if not spec.process.terminal:
-        yield Streams(relay_all=spec.sealed or not _opens_callers_pipes(spec, host))
+        yield Streams(
+            relay_all=spec.sealed or not _opens_callers_pipes(spec, host),
+            pass_file=not spec.sealed,  # a program can lock it: flock(2)
+        )
 
 
 def _opens_callers_pipes(spec: Spec, host: Host) -> bool:

@@ -330,7 +330,8 @@ class Terminal(Step):
 class Streams(Step):
     """Replace what is open as 0, 1 and 2 by objects of the container's own.
 
-    Without `relay_all`, anonymous pipes and sockets stay.
+    Without `relay_all`, anonymous pipes and sockets stay. With `pass_file`, a file that is the
+    input is opened once more, on a read-only mount, instead of being relayed by a pipe.
     """
 
     number: ClassVar[int] = 40
@@ -339,6 +340,7 @@ class Streams(Step):
         "through a descriptor of the caller's, a program could change what that is open on"
     )
     relay_all: bool
+    pass_file: bool
 
 
 class User(Step):
