@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = _NODE | os.O_DIRECTORY
+_NO_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)  # a symlink, or another file
 _OWN = os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as the kernel has it: path_resolution(7)
 _ANOTHER_PLACE = "name another place with --root or CHRUN_HOME"
@@ -128,11 +129,20 @@ class _Walk:
 
     def _open(self, name: str) -> int:
         try:
-            return os.open(name, _NODE, dir_fd=self.fd)
+            return self._open_existing(name)
         except FileNotFoundError:
             if not self._make:
                 raise
         make_directory(name, dir_fd=self.fd)
+        return self._open_existing(name)
+
+    def _open_existing(self, name: str) -> int:
+        """Open a component; only with O_DIRECTORY does the kernel mount what autofs has there."""
+        try:
+            return os.open(name, _DIRECTORY, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno not in _NO_DIRECTORY:
+                raise
         return os.open(name, _NODE, dir_fd=self.fd)
 
     def _follow(self, link_fd: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -173,6 +175,28 @@ def test_a_path_that_leads_elsewhere_than_its_text_says_is_refused(tmp_path):
             walk(f"/proc/self/fd/{fd}", make=False)
     finally:
         os.close(fd)
+
+
+_TELL_FLAGS = """
+import os, sys
+from chrun.store.access import walk
+flags = {}
+def note(event, args):
+    if event == "open" and isinstance(args[2], int):
+        flags[args[0]] = args[2]
+sys.addaudithook(note)
+walk(sys.argv[1], make=False)
+print(*(name for name in sys.argv[1].split("/")[1:] if not flags[name] & os.O_DIRECTORY))
+"""
+
+
+def test_every_directory_is_opened_as_one(tmp_path):
+    """Otherwise the kernel would not mount what autofs has there: path_openat and O_PATH."""
+    (tmp_path / "data").mkdir(mode=0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", _TELL_FLAGS, tmp_path / "data"], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("\n", "")
 
 
 @pytest.mark.parametrize("mask", [0, 0o077, 0o777])
