@@ -47,7 +47,8 @@ class RangeClaim:
 
     def __enter__(self) -> Self:
         try:
-            walk(self._directory, make=True, what="the list of ids", hint="remove it")
+            hint = f"remove {self._directory}"
+            walk(self._directory, make=True, what="the list of ids", hint=hint)
             self._held = hold(self._directory)
         except OSError as error:
             raise self._failure(error) from error

@@ -163,7 +163,7 @@ class _Walk:
             mode = status.st_mode & 0o7777
             self._doubt(
                 f"users other than uid {self._uid} can write to {self._path} (mode {mode:04o})",
-                f"chmod go-w {self._path}",
+                f", or run: chmod go-w {self._path}, or if it is shared: chmod +t {self._path}",
             )
 
     def _judge_owner(self, status: os.stat_result, path: str) -> None:
@@ -173,16 +173,11 @@ class _Walk:
         if _is_unknown(status.st_uid):  # the host's root, most likely
             self._access = Access(safe=False, warning=self._access.warning)
             return
-        self._doubt(
-            f"{path} belongs to uid {status.st_uid}, who could replace the store",
-            f"chown {'-h ' * stat.S_ISLNK(status.st_mode)}root {path}",
-        )
+        self._doubt(f"{path} belongs to uid {status.st_uid}, who could replace the store")
 
-    def _doubt(self, why: str, remedy: str) -> None:
+    def _doubt(self, why: str, remedy: str = "") -> None:
         if self._uid == 0:
-            raise StoreError(
-                f"cannot use {self._what}: {why}", hint=f"run: {remedy}, or {self._hint}"
-            )
+            raise StoreError(f"cannot use {self._what}: {why}", hint=f"{self._hint}{remedy}")
         warning = f"nothing that is cached in {self._what} is used: {why}"
         self._access = Access(safe=False, warning=self._access.warning or warning)
 
