@@ -158,13 +158,21 @@ class _Walk:
     def _judge_directory(self, status: os.stat_result) -> None:
         """See whether another user can replace what is in a directory."""
         self._judge_owner(status, self._path)
-        group = 0 if self._is_callers_group(status.st_gid) else stat.S_IWGRP
-        if status.st_mode & (group | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
-            mode = status.st_mode & 0o7777
-            self._doubt(
-                f"users other than uid {self._uid} can write to {self._path} (mode {mode:04o})",
-                f", or run: chmod go-w {self._path}, or if it is shared: chmod +t {self._path}",
-            )
+        if status.st_mode & stat.S_ISVTX or not self._is_for_others(status):
+            return
+        mode = status.st_mode & 0o7777
+        self._doubt(
+            f"users other than uid {self._uid} can write to {self._path} (mode {mode:04o})",
+            f", or run: chmod go-w {self._path}, or if it is shared: chmod +t {self._path}",
+        )
+
+    def _is_for_others(self, status: os.stat_result) -> bool:
+        """Return whether other users than the owner can write to a directory."""
+        if status.st_mode & stat.S_IWOTH:
+            return True
+        return bool(status.st_mode & stat.S_IWGRP) and not (
+            self._uid != 0 and _is_private_group(self._uid, status.st_gid)
+        )
 
     def _judge_owner(self, status: os.stat_result, path: str) -> None:
         """See whether a directory or symlink is root's or the caller's; "/" is whose it is."""
@@ -181,13 +189,26 @@ class _Walk:
         warning = f"nothing that is cached in {self._what} is used: {why}"
         self._access = Access(safe=False, warning=self._access.warning or warning)
 
-    def _is_callers_group(self, gid: int) -> bool:
-        """Return whether a group is the user's private group, which has the user's number."""
-        return self._uid != 0 and gid == os.getegid() == self._uid
-
 
 def _reversed_names(path: str) -> list[str]:
     return [name for name in reversed(path.split("/")) if name not in {"", "."}]
+
+
+def _is_private_group(uid: int, gid: int) -> bool:
+    """Return whether a group is the user's alone, as systems that set the umask to 002 make it.
+
+    It is the user's primary group, has the user's name, and no other user is in it.
+    """
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    if user.pw_gid != gid or group.gr_name != user.pw_name or {*group.gr_mem} - {user.pw_name}:
+        return False
+    return all(other.pw_uid == uid for other in pwd.getpwall() if other.pw_gid == gid)
 
 
 def _is_unknown(uid: int) -> bool:

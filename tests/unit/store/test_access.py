@@ -273,19 +273,68 @@ def test_a_users_symlink_may_be_the_users_or_roots_alone(place):
 @pytest.mark.parametrize(
     ("mode", "gid", "is_safe"),
     [
-        (0o775, CALLER, True),  # the group that is the user's alone, where the umask is 002
+        (0o775, CALLER, False),  # a number that no name stands for
         (0o775, 100, False),
         (0o757, CALLER, False),
         (0o1777, 100, True),
     ],
 )
-def test_a_directory_of_a_users_own_may_be_for_a_group_of_one(place, mode, gid, is_safe):
+def test_a_directory_of_a_users_own_may_be_for_others_only_if_it_is_sticky(place, mode, gid, is_safe):
     mine = given_to(place / "mine", CALLER, mode)
     os.chown(mine, CALLER, gid)
     mine.chmod(mode)
     access = as_caller(walk, f"{mine}/data", make=True)
     assert access.safe is is_safe
     assert ("can write to" in access.warning) is not is_safe
+
+
+_IS_SAFE = """
+import os, sys
+from chrun.store.access import walk
+os.setgroups([])
+os.setgid(int(sys.argv[2]))
+os.setuid(int(sys.argv[3]))
+print(walk(sys.argv[1], make=False).safe)
+"""
+_MY_ACCOUNTS = 'mount --bind "$1" /etc/passwd; mount --bind "$2" /etc/group; shift 2; exec "$@"'
+
+
+@needs("root")
+@pytest.mark.parametrize(
+    ("passwd", "group", "is_safe"),
+    [
+        (f"alice:x:{CALLER}:{CALLER}::/:/bin/sh\n", f"alice:x:{CALLER}:\n", True),
+        (f"alice:x:{CALLER}:{CALLER}::/:/bin/sh\n", f"alice:x:{CALLER}:alice\n", True),
+        (f"alice:x:{CALLER}:5000::/:/bin/sh\n", "alice:x:5000:\n", True),
+        (f"alice:x:{CALLER}:{CALLER}::/:/bin/sh\n", f"alice:x:{CALLER}:alice,bob\n", False),
+        (f"alice:x:{CALLER}:{CALLER}::/:/bin/sh\n", f"staff:x:{CALLER}:\n", False),
+        (f"alice:x:{CALLER}:{CALLER}::/:/bin/sh\n", "", False),
+        (f"alice:x:{CALLER}:100::/:/bin/sh\n", f"alice:x:{CALLER}:\n", False),
+        ("", f"alice:x:{CALLER}:\n", False),
+        (
+            f"alice:x:{CALLER}:{CALLER}::/:/bin/sh\nbob:x:{OTHER}:{CALLER}::/:/bin/sh\n",
+            f"alice:x:{CALLER}:\n",
+            False,
+        ),
+    ],
+    ids=[
+        "no member", "its user", "another number", "another member", "another name", "no name",
+        "not primary", "no account", "another's primary",
+    ],
+)  # fmt: skip
+def test_a_group_may_write_if_it_is_the_users_alone(place, passwd, group, is_safe):
+    gid = 5000 if "5000" in group else CALLER
+    mine = given_to(place / "mine", CALLER, 0o775)
+    os.chown(mine, CALLER, gid)
+    os.chown(given_to(mine / "data", CALLER, 0o700), CALLER, gid)
+    (place / "passwd").write_text("root:x:0:0::/:/bin/sh\n" + passwd)
+    (place / "group").write_text("root:x:0:\n" + group)
+    accounts = ("sh", "-ec", _MY_ACCOUNTS, "sh", place / "passwd", place / "group")
+    program = (sys.executable, "-c", _IS_SAFE, mine / "data", str(gid), str(CALLER))
+    done = subprocess.run(
+        ["unshare", "--mount", *accounts, *program], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (f"{is_safe}\n", "")
 
 
 @needs("root")
