@@ -91,6 +91,27 @@ def test_a_blob_may_take_longer_than_a_document_if_it_keeps_its_pace():
             assert b"".join(stream) == _BIG * 10
 
 
+def test_a_blob_may_begin_late():
+    """As behind a cache that first has to fetch it: silence has a limit of its own."""
+    body = once(_OK + b"Content-Length: 4096\r\n\r\n", _BIG)
+    with RawServer(body, pause_seconds=3 * _IMPATIENT.window_seconds) as server:
+        reference = Reference.parse(f"{server.host}/x")
+        with client(patience=_IMPATIENT).open_blob(reference, _LAYER.replace(size=4096)) as stream:
+            assert b"".join(stream) == _BIG
+
+
+@pytest.mark.parametrize("beginning", [b"", b"1", b"1;", b"1\r\n"])
+def test_a_blob_may_not_begin_never(beginning):
+    with RawServer(endless(_CHUNKED + beginning, b""), pause_seconds=60) as server:
+        reference = Reference.parse(f"{server.host}/x")
+        patience = _IMPATIENT.replace(read_seconds=0.4, window_seconds=30)
+        with (
+            client(patience=patience).open_blob(reference, _LAYER) as stream,
+            pytest.raises(RegistryError, match="it fell silent after 0 bytes"),
+        ):
+            list(stream)
+
+
 def test_without_a_lowest_speed_a_blob_may_be_slow():
     body = once(_OK + b"Content-Length: 100\r\n\r\n", *[b"x" * 5] * 20)
     patience = _IMPATIENT.replace(window_bytes=0, window_seconds=0.02)

@@ -89,7 +89,9 @@ class _WatchedSocket(io.RawIOBase):
                 left = self._watch.limit.seconds_left()
                 self._source.settimeout(max(0.001, min(left, idle_end - monotonic())))
                 try:
-                    return self._source.recv_into(buffer)
+                    size = self._source.recv_into(buffer)
+                    self._watch.limit.note_arrival()
+                    return size
                 except TimeoutError:
                     if monotonic() >= idle_end:
                         raise

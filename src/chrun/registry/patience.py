@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 
 from chrun.values import Value
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
             """Return how long the next read may take; TooSlowError when no time is left."""
             ...
 
+        def note_arrival(self) -> None:
+            """Note that bytes of any kind were received."""
+            ...
+
 
 class Patience(Value):
     """How long to wait, in seconds, and how often to ask.
 
     `request_seconds` are for all of one attempt: connecting, redirects, headers, and the body of a
-    document. A blob may take longer, but each `window_seconds` of waiting for it must bring
-    `window_bytes`; 0 bytes is no limit.
+    document. A blob may take longer, but once its body has begun each `window_seconds` of waiting
+    for it must bring `window_bytes`; 0 bytes is no limit.
     """
 
     connect_seconds: float = 10
@@ -55,12 +60,17 @@ class Deadline:
             raise TooSlowError(f"no whole answer in {self._seconds:g} seconds")
         return left
 
+    def note_arrival(self) -> None:
+        """Do nothing: bytes change no deadline."""
+
 
 class Pace:
     """Limits how slow a body may come.
 
     Only the time inside of reads counts, so a slow disk of the reader does not. Only the body's own
-    bytes count: headers, trailers and framing could come for ever.
+    bytes count: headers, trailers and framing could come for ever. The first window begins with
+    the first bytes, if only of framing: a cache may first have to fetch the blob itself. Before,
+    there is no limit but that of the caller for silence.
     """
 
     def __init__(
@@ -72,6 +82,7 @@ class Pace:
         self._waited = 0.0  # in this window, before the read that goes on
         self._received = 0
         self._began = clock()
+        self._has_begun = False
 
     def begin_read(self) -> None:
         """Start the clock."""
@@ -79,11 +90,14 @@ class Pace:
 
     def end_read(self, size: int) -> None:
         """Stop the clock: the read brought `size` bytes of the body."""
+        self.note_arrival()
         self._waited += self._clock() - self._began
         self._received += size
 
     def seconds_left(self) -> float:
         """Return how long the next read may take; TooSlowError when a window brought too little."""
+        if not self._has_begun:
+            return inf
         left = self._seconds - self._waited - (self._clock() - self._began)
         if left > 0:
             return left
@@ -94,3 +108,8 @@ class Pace:
             )
         self._waited, self._received, self._began = 0.0, 0, self._clock()
         return self._seconds
+
+    def note_arrival(self) -> None:
+        """Begin the first window, unless it has begun."""
+        if not self._has_begun:
+            self._has_begun, self._began = True, self._clock()
