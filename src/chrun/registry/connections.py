@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from chrun.registry.patience import Limit
 
+_LEAST_SECONDS = 0.001  # a timeout of 0 would not block
+_IDLE_SECONDS = 60.0  # where urllib3 was told none
 _MAX_CONNECTIONS = 8  # to one host: what a pull of several layers at once needs
 # Where systems keep their CAs, for a Python that was built to look elsewhere.
 _CA_BUNDLES = (
@@ -75,6 +77,7 @@ class _WatchedSocket(io.RawIOBase):
         self._file = file
         self._source = source
         self._watch = watch
+        self._idle_seconds = source.gettimeout() or _IDLE_SECONDS
 
     def readable(self) -> bool:
         """Return True."""
@@ -82,21 +85,27 @@ class _WatchedSocket(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of typeshed's Buffer
         """Read what comes next; TooSlowError or TimeoutError when nothing comes in time."""
-        idle_seconds = self._source.gettimeout()
-        idle_end = monotonic() + idle_seconds if idle_seconds is not None else float("inf")
-        try:
-            while True:
+        idle_end = monotonic() + self._idle_seconds
+        left = self._watch.limit.seconds_left()
+        timeout = self._source.gettimeout()
+        if timeout is None or timeout > left:
+            # To change it costs system calls. Half of it fits for many reads, though `left` falls.
+            self._limit(min(left, self._idle_seconds) / 2)
+        while True:
+            try:
+                size = self._source.recv_into(buffer)
+            except TimeoutError:
+                if monotonic() >= idle_end:
+                    raise
                 left = self._watch.limit.seconds_left()
-                self._source.settimeout(max(0.001, min(left, idle_end - monotonic())))
-                try:
-                    size = self._source.recv_into(buffer)
-                    self._watch.limit.note_arrival()
-                    return size
-                except TimeoutError:
-                    if monotonic() >= idle_end:
-                        raise
-        finally:
-            self._source.settimeout(idle_seconds)
+                self._limit(min(left, idle_end - monotonic()))
+            else:
+                self._watch.limit.note_arrival()
+                return size
+
+    def _limit(self, seconds: float) -> None:
+        """Set the socket's timeout, which urllib3 sets anew for its next request."""
+        self._source.settimeout(max(_LEAST_SECONDS, seconds))
 
     def close(self) -> None:
         """Let go of the socket."""
