@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
 
 from chrun.engine.images import remove_image
 from chrun.engine.prune import prune
-from chrun.errors import ContentError, DigestMismatchError
+from chrun.errors import ContentError, DigestMismatchError, UnsafeLayerError
 from chrun.store.contents import has_content
 from chrun.store.layers import rooms_of
 from chrun.store.refs import load_refs
+from chrun.store.store import open_store
 from tests.support.images import digest_of, image, layer
+from tests.support.needs import needs
 from tests.support.pulls import assert_sound, chrun, pulled, scratch_of
 from tests.support.waiting import wait_until
 
@@ -71,6 +75,27 @@ def test_a_diff_id_beside_a_decoy_is_refused(store, registry, private, evil, dec
     pulled(store, f"{registry.host}/base")
     _assert_refused(store, evil, ContentError)
     _assert_refused(store, evil, ContentError)  # nothing was remembered
+
+
+@needs("root")
+def test_a_bomb_beside_a_diff_id_is_not_read_to_its_end(registry, evil, tmp_path):
+    """It is not unpacked, so no disk that gets full would end it."""
+    made = layer(SECRET)
+    registry.add(image([made]), "private", "latest")
+    bomb = made.replace(blob=gzip.compress(bytes(100 << 20)))
+    registry.add(image([bomb]), "evil", "latest")
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=20m,mode=700", "none", tmp_path], check=True
+    )
+    try:
+        store = open_store(str(tmp_path / "store"), create=True)
+        pulled(store, f"{registry.host}/private")
+        with pytest.raises(UnsafeLayerError, match=f"unpacks to more than {20 << 20} bytes"):
+            pulled(store, evil)
+        assert scratch_of(store.layout) == []
+        assert_sound(store.layout)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_a_decoy_that_another_image_brought_is_refused_too(store, registry, private, evil):

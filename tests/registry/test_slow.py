@@ -56,6 +56,16 @@ def test_a_document_must_come_in_time(what):
         assert server.connections == 1  # what was slow once is not asked again
 
 
+def test_redirects_take_their_time_from_that_of_the_request():
+    """Each answer comes in time, all of them together do not."""
+    headers = b"Location: /v2/x/manifests/latest\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    with RawServer(once(b"HTTP/1.1 307 Moved\r\n", headers), pause_seconds=0.1) as server:
+        patience = _IMPATIENT.replace(request_seconds=0.35)
+        with pytest.raises(RegistryError, match=r"no whole answer in 0\.35 seconds"):
+            client(patience=patience).fetch_manifest(Reference.parse(f"{server.host}/x"))
+        assert server.connections > 1
+
+
 @pytest.mark.parametrize("what", _ENDLESS)
 def test_a_blobs_headers_must_come_in_time(what):
     pieces, pause = _ENDLESS[what]
