@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from chrun.oci.digest import Digest
+from chrun.store.access import make_directory
 from chrun.store.blobs import has_blob
 from chrun.store.durable import sync_directory
 
@@ -29,7 +30,7 @@ def has_content(layout: Layout, blob: Digest, diff_id: Digest) -> bool:
 
 def note_content(layout: Layout, blob: Digest, diff_id: Digest) -> None:
     """Remember what a blob contains; OSError. The caller has read it, and compared both digests."""
-    os.makedirs(layout.contents_dir, mode=0o700, exist_ok=True)
+    make_directory(layout.contents_dir)
     scratch_path = f"{layout.partial_path(blob)}.{os.urandom(4).hex()}.content"
     os.symlink(str(diff_id), scratch_path)
     os.rename(scratch_path, layout.content_path(blob))

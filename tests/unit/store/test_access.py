@@ -12,7 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from chrun.errors import StoreError
+from chrun.oci.digest import Digest
 from chrun.store.access import make_directory, open_own, walk
+from chrun.store.contents import has_content, note_content
 from chrun.store.store import open_store
 from tests.support.needs import needs
 from tests.support.trees import snapshot
@@ -225,6 +227,16 @@ def test_modes_are_those_asked_for_whatever_the_umask(tmp_path, mask):
     assert stat.S_IMODE(os.stat(tmp_path / "file").st_mode) == 0o640
 
 
+@pytest.mark.parametrize("mask", [0, 0o777])
+def test_the_directory_of_what_blobs_contain_is_the_callers_alone(tmp_path, mask):
+    store = open_store(str(tmp_path / "data"), create=True)
+    digest = Digest.of(b"")
+    with umask(mask):
+        note_content(store.layout, digest, digest)
+    assert stat.S_IMODE(os.stat(store.layout.contents_dir).st_mode) == 0o700
+    assert has_content(store.layout, digest, digest)
+
+
 def test_a_directory_that_is_there_keeps_its_mode(tmp_path):
     tmp_path.chmod(0o711)
     make_directory(str(tmp_path))
@@ -279,7 +291,7 @@ def test_a_users_symlink_may_be_the_users_or_roots_alone(place):
         (0o1777, 100, True),
     ],
 )
-def test_a_directory_of_a_users_own_may_be_for_others_only_if_it_is_sticky(place, mode, gid, is_safe):
+def test_a_directory_of_a_users_own_may_be_for_others_if_it_is_sticky(place, mode, gid, is_safe):
     mine = given_to(place / "mine", CALLER, mode)
     os.chown(mine, CALLER, gid)
     mine.chmod(mode)
