@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -15,10 +16,12 @@ from chrun.errors import (
     StoreError,
     UsageError,
 )
+from chrun.store.blobs import load_document, save_document
 from chrun.store.containers import create_container
 from chrun.store.locks import try_hold_file
-from tests.support.images import image, layer
-from tests.support.pulls import assert_sound, pulled, scratch_of
+from chrun.store.refs import Ref, add_ref, load_refs
+from tests.support.images import digest_of, image, layer
+from tests.support.pulls import AMD64, assert_sound, pulled, scratch_of
 
 
 @pytest.fixture
@@ -218,9 +221,41 @@ def test_the_others_are_listed_found_and_removed_and_nothing_of_the_damaged_one_
 def test_a_damaged_image_goes_by_force(store, damaged):
     with pytest.raises(StoreError, match="it is damaged") as caught:
         remove_image(store, damaged.reference)
-    assert "--force" in caught.value.hint
+    assert caught.value.hint == "pull it again, or remove it with --force"
     assert remove_image(store, damaged.reference, force=True).untagged == (damaged.reference,)
     assert _blobs(store) == _layers(store) == scratch_of(store.layout) == []
+
+
+@pytest.fixture(params=["manifest", "configuration"])
+def refused(request, store, two):
+    """The name of an image that has the bytes its digests name, which this chrun refuses."""
+    content = document = b"[]"
+    if request.param == "configuration":
+        manifest = json.loads(load_document(store.layout, two.manifest_digest))
+        manifest["config"] |= {"digest": str(digest_of(document)), "size": len(document)}
+        content = json.dumps(manifest).encode()
+    for each in {content, document}:
+        save_document(store.layout, digest_of(each), each)
+    (ref,) = load_refs(store.layout)[1]
+    descriptor = ref.descriptor.replace(digest=digest_of(content), size=len(content))
+    with store.hold(shared=True):
+        add_ref(store.layout, Ref.of(ref.name, descriptor, ref.resolved, AMD64, ref.wanted))
+    return two.reference
+
+
+def test_what_is_refused_is_not_to_be_pulled_again(store, refused):
+    with pytest.raises(StoreError, match=f"^cannot read {refused}: ") as caught:
+        store.find_image(refused, "linux/amd64")
+    assert caught.value.hint == ""
+    with pytest.raises(StoreError, match="what it has in it is refused") as caught:
+        remove_image(store, refused)
+    assert caught.value.hint == "remove it with --force"
+
+
+def test_what_is_damaged_is_to_be_pulled_again(store, damaged):
+    with pytest.raises(StoreError, match=f"^cannot read {damaged.reference}: ") as caught:
+        store.find_image(damaged.reference, "linux/amd64")
+    assert caught.value.hint == "pull it again"
 
 
 @pytest.mark.parametrize("damage", [_cut, os.unlink])

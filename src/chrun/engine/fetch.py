@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from hashlib import file_digest
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from chrun.errors import (
 from chrun.layers.limits import SpaceWatch, most_tar_bytes
 from chrun.layers.unpack import read_diff_id
 from chrun.oci.verify import verified
-from chrun.store.blobs import adopt_blob, has_blob
+from chrun.store.blobs import adopt_blob, has_blob, is_sound
 from chrun.store.contents import has_content, note_content
 from chrun.store.durable import sync_file_system
 from chrun.store.faults import store_error
@@ -177,7 +176,7 @@ class LayerFetcher:
             try:
                 self._keep(layer, verified(str(layer.part), self._read(file), layer.descriptor))
             except ContentError:
-                if not _is_sound(path, layer.descriptor.digest):
+                if not is_sound(self._layout, layer.descriptor.digest):
                     os.unlink(path)
                 raise
 
@@ -296,12 +295,6 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
-
-
-def _is_sound(path: str, digest: Digest) -> bool:
-    """Say whether a file's bytes are those that the digest names."""
-    with open(path, "rb") as file:
-        return file_digest(file, digest.algorithm).hexdigest() == digest.hex
 
 
 def _check_refused(chunks: Iterator[bytes]) -> None:

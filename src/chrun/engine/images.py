@@ -89,11 +89,12 @@ def _doomed(records: Sequence[ImageRecord], broken: Collection[str], name: str) 
 
 def _check_readable(name: str, broken: Mapping[str, StoreError], names: frozenset[str]) -> None:
     for reference in names & broken.keys():
+        error = broken[reference]
         raise StoreError(
             f"cannot remove {name}: whether a container stands on it cannot be told, "
-            "because it is damaged",
-            hint="pull it again, or remove it with --force",
-        ) from broken[reference]
+            f"because {'it is damaged' if error.hint else 'what it has in it is refused'}",
+            hint=f"{error.hint}, or remove it with --force".removeprefix(", or "),
+        ) from error
 
 
 def _check_one_name(name: str, names: frozenset[str]) -> None:

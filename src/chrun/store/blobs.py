@@ -66,3 +66,12 @@ def load_document(layout: Layout, digest: Digest) -> bytes:
     if len(content) > MAX_DOCUMENT_BYTES:
         raise StoreError(f"cannot read {path}: more than {MAX_DOCUMENT_BYTES} bytes")
     return content
+
+
+def is_sound(layout: Layout, digest: Digest) -> bool:
+    """Return whether a blob is there and has the bytes that its digest names; OSError."""
+    try:
+        with open(layout.blob_path(digest), "rb") as file:
+            return hashlib.file_digest(file, digest.algorithm).hexdigest() == digest.hex
+    except FileNotFoundError:
+        return False

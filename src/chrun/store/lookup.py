@@ -7,7 +7,7 @@ from chrun.oci.config import parse_config
 from chrun.oci.manifest import Manifest, parse_document
 from chrun.oci.platform import Platform, rank
 from chrun.oci.reference import Reference
-from chrun.store.blobs import load_document
+from chrun.store.blobs import is_sound, load_document
 from chrun.store.records import ImageRecord
 from chrun.store.refs import load_refs
 
@@ -56,22 +56,29 @@ def load_readable(layout: Layout) -> tuple[tuple[ImageRecord, ...], dict[str, St
 
 def load_record(layout: Layout, ref: Ref) -> ImageRecord:
     """Read an image's manifest and configuration; StoreError when one is missing or wrong."""
-    digest = ref.descriptor.digest
+    digest = document = ref.descriptor.digest
     try:
         manifest = load_manifest(layout, ref)
-        config_digest = manifest.config.digest
-        config = parse_config(str(config_digest), load_document(layout, config_digest))
-    except (ContentError, StoreError) as error:
-        raise StoreError(f"cannot read {ref.name}: {error}", hint="pull it again") from error
+        document = manifest.config.digest
+        config = parse_config(str(document), load_document(layout, document))
+    except StoreError as error:
+        raise _unreadable(ref, error, "pull it again") from error
+    except ContentError as error:  # which another pull would bring again, unless it is damaged
+        hint = "" if is_sound(layout, document) else "pull it again"
+        raise _unreadable(ref, error, hint) from error
     return ImageRecord(
         reference=ref.name,
         resolved_digest=ref.resolved or digest,
         manifest_digest=digest,
-        image_id=config_digest,
+        image_id=document,
         config=config,
         layers=tuple(map(layout.layer_dir, config.diff_ids)),
         size=manifest.config.size + sum(layer.size for layer in manifest.layers),
     )
+
+
+def _unreadable(ref: Ref, error: ContentError | StoreError, hint: str) -> StoreError:
+    return StoreError(f"cannot read {ref.name}: {error}", hint=hint)
 
 
 def load_manifest(layout: Layout, ref: Ref) -> Manifest:
