@@ -40,7 +40,7 @@ def test_a_data_directory_that_another_user_made_is_not_believed(tmp_path, mode)
     home.chmod(mode)
     os.chown(home, 1234, 1234)
     done = Chrun(home)("run", tmp_path, "true", status=125)
-    assert "users other than uid 0 can write to it" in done.stderr
+    assert "it belongs to uid 1234, not to uid 0" in done.stderr
     assert os.listdir(home) == []
 
 

@@ -120,10 +120,16 @@ class _Walk:
                 f"cannot use {self._what}: its path leads elsewhere than to {self._path}",
                 hint=self._hint,
             )
-        if status.st_uid != self._uid or status.st_mode & _OTHERS_MAY_WRITE:
+        if status.st_uid != self._uid:
+            raise StoreError(
+                f"cannot use {self._what}: it belongs to uid {status.st_uid}, "
+                f"not to uid {self._uid}",
+                hint=self._hint,
+            )
+        if status.st_mode & _OTHERS_MAY_WRITE:
             raise StoreError(
                 f"cannot use {self._what}: users other than uid {self._uid} can write to it",
-                hint=f"it must be one user's: {self._hint}",
+                hint=f"run: chmod go-w {self._path}, or {self._hint}",
             )
         return self._access
 

@@ -113,7 +113,7 @@ def test_a_store_of_another_user_is_not_believed(tmp_path):
     root = str(tmp_path / "store")
     open_store(root, create=True)
     os.chown(root, 12345, 12345)
-    with pytest.raises(StoreError, match="users other than uid 0"):
+    with pytest.raises(StoreError, match="it belongs to uid 12345, not to uid 0"):
         open_store(root, create=True)
 
 
