@@ -186,7 +186,8 @@ def count_running(program):
 @pytest.mark.parametrize("flags", [(), ("--timeout", "60s")])
 def test_a_container_that_kills_its_reaper_leaves_no_daemon(chrun, calls_dir, flags):
     """With the host's pids its first process sees the reaper, as its parent."""
-    script = "setsid sleep 60 & setsid sleep 61 & echo 0 0; kill -9 $PPID; sleep 62"
+    daemon = "setsid sleep 60 & until grep -qx sleep /proc/$!/comm; do :; done"
+    script = f"{daemon}\n{daemon}\necho 0 0; kill -9 $PPID; sleep 62"
     words = ("run", "-q", "--pid", "host", *flags, calls_dir, "sh", "-c", script)
     with chrun.start(*words) as monitor:
         assert monitor.wait(20) == 137
