@@ -164,12 +164,12 @@ def test_an_image_that_is_never_to_be_pulled_and_is_not_here(fresh):
     one_line(done, "cannot run redis: it is not here", "chrun pull redis")
 
 
-def test_a_store_of_a_newer_version_is_left_alone(fresh):
+def test_a_store_of_another_version_is_left_alone(fresh):
     fresh("images")
     marker = fresh.home / "chrun-store"
     marker.unlink()
     marker.symlink_to("999")
-    one_line(fresh("images", status=125), "it is of version 999, expected 1")
+    one_line(fresh("images", status=125), "it is of version 999, expected ")
     one_line(fresh("run", "busybox", status=125), "version 999")
 
 

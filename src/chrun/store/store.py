@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from chrun.store.access import Access
     from chrun.store.records import ImageRecord
 
-VERSION = 1
+VERSION = 2  # since then the layers of every image are proved: contents.py
 _UNFINISHED = "being made"
 
 _SEARCHED_MODE = 0o755  # all users of a container pass through what an image lacks
@@ -69,7 +69,7 @@ class Store:
 def open_store(root: str, *, create: bool) -> Store:
     """Open a data directory, or make one where there is none.
 
-    StoreError when it cannot be read or made, is of a newer version, or is not a store; without
+    StoreError when it cannot be read or made, is of another version, or is not a store; without
     `create` also when it is missing. A store belongs to one user: what it keeps is believed, unless
     another user could replace it. StoreError if that is so and the caller is root.
     """
@@ -84,7 +84,7 @@ def open_store(root: str, *, create: bool) -> Store:
     elif version != str(VERSION):
         raise StoreError(
             f"cannot use the store {root}: it is of version {version}, expected {VERSION}",
-            hint="a newer chrun made it: use that one, or another place with --root or CHRUN_HOME",
+            hint="another chrun made it: use that one, or another place with --root or CHRUN_HOME",
         )
     return Store(layout, access.warning)
 

@@ -12,7 +12,7 @@ import pytest
 
 from chrun.errors import StoreError
 from chrun.rootfs.files import machine_files
-from chrun.store.store import open_store
+from chrun.store.store import VERSION, open_store
 from tests.support.needs import needs
 
 # What `chrun run` must not pay for: each costs as much as starting a container (design, section 8).
@@ -56,7 +56,7 @@ def test_a_store_whose_making_was_interrupted_is_finished(tmp_path):
     tmp_path.chmod(0o700)
     store = open_store(str(tmp_path), create=True)
     assert all(map(os.path.isdir, store.layout.directories))
-    assert os.readlink(store.layout.marker_path) == "1"
+    assert os.readlink(store.layout.marker_path) == str(VERSION)
 
 
 def test_many_may_make_one_store_at_once(tmp_path):
@@ -91,12 +91,14 @@ def test_a_directory_of_somebody_elses_files_never_becomes_a_store(tmp_path):
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
-def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
+def test_a_store_of_another_version_is_left_alone(tmp_path, version):
     tmp_path.chmod(0o700)
-    (tmp_path / "chrun-store").symlink_to("2")
-    with pytest.raises(StoreError, match="it is of version 2, expected 1") as caught:
+    (tmp_path / "chrun-store").symlink_to(str(version))
+    message = f"it is of version {version}, expected {VERSION}"
+    with pytest.raises(StoreError, match=message) as caught:
         open_store(str(tmp_path), create=True)
-    assert "newer chrun" in caught.value.hint
+    assert "another chrun" in caught.value.hint
     assert os.listdir(tmp_path) == ["chrun-store"]
 
 
