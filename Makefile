@@ -157,7 +157,7 @@ $(LOWEST)/installed: pyproject.toml $(VENV)/tools
 $(VENV)/test-packages: $(VENV)/tools
 	@tools/need setpriv=util-linux newuidmap=uidmap useradd=passwd skopeo umoci getfattr=attr \
 		zstd mkfs.xfs=xfsprogs /usr/share/doc/busybox-static=busybox-static redis-check-rdb=redis-tools \
-		bwrap=bubblewrap runc podman
+		bwrap=bubblewrap runc podman catatonit
 	@tools/unpack-program docker-registry usr/bin/docker-registry $(VENV)/bin
 	touch $@
 
