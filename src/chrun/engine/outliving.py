@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import signal
+from contextlib import suppress
 
 from chrun.linux.process import children_of, is_container_process
 from chrun.store.running import recorded_process
@@ -35,33 +36,31 @@ def end_first_process(container_dir: str) -> None:
         return
     try:
         if is_container_process(pid, started):  # checked while its pid cannot become another's
-            _stop(process_fd, pid, _MAX_PROCESSES)
+            _kill_descendants(pid)
             _kill(process_fd)
     finally:
         os.close(process_fd)
 
 
-def _stop(process_fd: int, pid: int, most: int) -> int:
-    """Stop a process, so that it has no more children, and kill its descendants.
+def _kill_descendants(ancestor: int) -> None:
+    """Kill the processes below one, which stays stopped: it must not have more children.
 
-    At most `most` processes; returns how many may follow.
+    All are stopped first, then killed with the deepest first. So a parent is there and reaps
+    nothing until its children were killed, and no pid of theirs is used again.
     """
-    signal.pidfd_send_signal(process_fd, signal.SIGSTOP)
-    for child in children_of(pid):
-        if most <= 0:
-            break
-        try:
-            child_fd = os.pidfd_open(child)
-        except ProcessLookupError:
-            continue
-        try:
-            most = _stop(child_fd, child, most - 1)
-            signal.pidfd_send_signal(child_fd, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        finally:
-            os.close(child_fd)
-    return most
+    found = [ancestor]
+    position = 0
+    while position < len(found) and len(found) < _MAX_PROCESSES:
+        _send(found[position], signal.SIGSTOP)
+        found += children_of(found[position])
+        position += 1
+    for pid in reversed(found[1:]):
+        _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has ended
+        os.kill(pid, number)
 
 
 def _kill(process_fd: int) -> None:
